@@ -1,0 +1,1 @@
+//! Targets: what a backend can run, and the kernels it selects.

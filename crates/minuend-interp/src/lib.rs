@@ -1,0 +1,1 @@
+//! The float64 reference interpreter: the definition of every op.

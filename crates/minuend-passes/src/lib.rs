@@ -1,0 +1,1 @@
+//! Rewrites that earn fused differential attention from primitive operations.

@@ -1,0 +1,1 @@
+//! Schedule, lifetimes, symbolic arena: the linear program a device runs.

@@ -1,0 +1,84 @@
+//! Times of the CPU kernels on this machine: `cargo run --release --example kernel_times`.
+//!
+//! Each figure is the median of repeated runs in a pool of 2 threads (or the number given as the
+//! first argument).
+#![allow(clippy::print_stdout)]
+
+use std::time::Instant;
+
+use minuend_runtime_cpu::kernels::{
+    KernelError, Mask, StridedMut, StridedRef, attention, diff_attention,
+};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Median seconds of `runs` runs, after one that is not counted.
+fn median_seconds(
+    runs: usize,
+    mut work: impl FnMut() -> Result<(), KernelError>,
+) -> Result<f64, KernelError> {
+    work()?;
+    let mut seconds = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let start = Instant::now();
+        work()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[runs / 2])
+}
+
+/// Numbers in -1..1 without a pattern that a kernel could profit from.
+fn values(len: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    (0..len).map(next).collect()
+}
+
+/// Attention over `keys` keys with head_dim 64 and 4 pairs of query heads, or 8 plain heads.
+fn time_attention(queries: usize, keys: usize, kv_heads: usize, differential: bool) -> Outcome {
+    const HEAD_DIM: usize = 64;
+    let heads = if differential { 4 } else { 8 };
+    let q = values(8 * queries * HEAD_DIM);
+    let k = values(kv_heads * keys * HEAD_DIM);
+    let v = values(kv_heads * keys * HEAD_DIM);
+    let lambda = values(heads * queries);
+    let mut out = vec![0.0; heads * queries * HEAD_DIM];
+    let seconds = median_seconds(50, || {
+        let q = StridedRef::dense(&q, &[1, 8, queries, HEAD_DIM])?;
+        let k = StridedRef::dense(&k, &[1, kv_heads, keys, HEAD_DIM])?;
+        let v = StridedRef::dense(&v, &[1, kv_heads, keys, HEAD_DIM])?;
+        let out = StridedMut::dense(&mut out, &[1, heads, queries, HEAD_DIM])?;
+        if differential {
+            let lambda = StridedRef::dense(&lambda, &[1, heads, queries, 1])?;
+            diff_attention(q, k, v, lambda, 0.125, Mask::Causal, out)
+        } else {
+            attention(q, k, v, 0.125, Mask::Causal, out)
+        }
+    })?;
+    let name = if differential { "diff_attention, 4 pairs" } else { "attention, 8 heads" };
+    println!(
+        "{name:24} kv heads {kv_heads} S {queries:4} T {keys:5} d 64 causal  {:8.3} ms",
+        seconds * 1e3
+    );
+    Ok(())
+}
+
+fn main() -> Outcome {
+    let threads = match std::env::args().nth(1) {
+        Some(count) => count.parse()?,
+        None => 2,
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    println!("threads {threads}");
+    for (queries, keys, kv_heads) in
+        [(512, 512, 4), (512, 512, 2), (2048, 2048, 4), (1, 4096, 4), (1, 4096, 1), (8, 4096, 1)]
+    {
+        pool.install(|| time_attention(queries, keys, kv_heads, true).map_err(|e| e.to_string()))?;
+        pool.install(|| time_attention(queries, keys, kv_heads, false).map_err(|e| e.to_string()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! The CPU device of minuend: kernels are Rust functions over the plan's buffers.
+
+pub mod kernels;

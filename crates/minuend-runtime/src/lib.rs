@@ -1,0 +1,1 @@
+//! Devices, executables, sessions and weights.

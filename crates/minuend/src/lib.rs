@@ -1,0 +1,1 @@
+//! Compile and run Differential Transformer V2 models.
