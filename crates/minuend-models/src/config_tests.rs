@@ -135,7 +135,10 @@ fn sliding_window_is_one_for_all_layers() {
     let mixed = error("llama", types(["full_attention", "sliding_attention"]));
     assert!(mixed.contains("`layer_types`") && mixed.contains("not supported"), "{mixed}");
     assert!(error("llama", json!({"layer_types": ["full_attention"]})).contains("a list of 1"));
-    assert!(error("llama", json!({"layer_types": ["sliding_attention"; 2]})).contains("enabled"));
+    assert!(
+        error("llama", json!({"layer_types": ["sliding_attention", "sliding_attention"]}))
+            .contains("enabled")
+    );
 }
 
 #[test]

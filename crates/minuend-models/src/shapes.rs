@@ -1,6 +1,7 @@
 //! Which tensors a config asks for, and the comparison with those stored.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::safetensors_file::StoredTensor;
 use crate::shards::StoredTensors;
@@ -169,11 +170,17 @@ pub(crate) fn match_tensors(
             rotary_tables += 1;
         } else if canonical == HEAD && config.tied_head {
             head = Some((file.as_str(), tensor));
-        } else if found.contains_key(&canonical) {
-            let (file, tensor) = (file.clone(), name.clone());
-            problems.push(TensorProblem::Duplicate { file, tensor, canonical });
         } else {
-            found.insert(canonical, (file, name, tensor));
+            match found.entry(canonical) {
+                Entry::Vacant(entry) => {
+                    entry.insert((file, name, tensor));
+                }
+                Entry::Occupied(entry) => problems.push(TensorProblem::Duplicate {
+                    file: file.clone(),
+                    tensor: name.clone(),
+                    canonical: entry.key().clone(),
+                }),
+            }
         }
     }
     if let Some((file, head)) = head {

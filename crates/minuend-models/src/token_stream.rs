@@ -47,11 +47,11 @@ impl<'a> TokenStream<'a> {
         }
         let complete = complete_prefix(&text);
         let piece = complete.strip_prefix(self.given.as_str()).unwrap_or_default().to_owned();
-        let undecided = text.len() - complete.len();
         if !piece.is_empty() {
             self.given = complete.to_owned();
         }
         if self.window.len() >= WINDOW {
+            let undecided = text.len().saturating_sub(self.given.len());
             self.shrink(undecided)?;
         }
         Ok(Some(piece).filter(|piece| !piece.is_empty()))

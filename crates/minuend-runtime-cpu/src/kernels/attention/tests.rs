@@ -46,7 +46,7 @@ fn check(case: Case, differential: bool) {
     let Case { batch, heads, kv_heads, queries, keys, head_dim, value_dim, mask, threads } = case;
     let streams = if differential { 2 } else { 1 };
     let q_heads = heads * streams;
-    let scale = 0.9 / (head_dim as f32).sqrt();
+    let scale = 0.9 / (head_dim.max(1) as f32).sqrt();
     let mut source = Source::new(7);
     // q as [B, S, H, d] read as [B, H, S, d]; k and v rows with a gap; out rows with a gap.
     let q = source.floats(batch * queries * q_heads * head_dim, 2.0);
@@ -80,11 +80,11 @@ fn check(case: Case, differential: bool) {
         for i in 0..heads {
             let g = i / (heads / kv_heads);
             for row in 0..queries {
-                let at = row as i64 + keys as i64 - queries as i64;
+                let at = (row + keys) as i128 - queries as i128;
                 let seen = |j: usize| match mask {
                     Mask::Full => true,
-                    Mask::Causal => j as i64 <= at,
-                    Mask::SlidingWindow(w) => j as i64 <= at && j as i64 > at - w as i64,
+                    Mask::Causal => j as i128 <= at,
+                    Mask::SlidingWindow(w) => j as i128 <= at && j as i128 > at - w as i128,
                 };
                 let scores: Vec<Vec<f64>> = (0..streams)
                     .map(|s| {
