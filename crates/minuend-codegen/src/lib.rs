@@ -1,1 +1,14 @@
-//! Targets: what a backend can run, and the kernels it selects.
+//! Targets: what a backend can run, and which kernel it runs for each op.
+//!
+//! A [`Target`] is the compile-time half of a backend. It needs no device, so everything up to the
+//! plan can be made, printed and tested on any machine.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod cpu;
+mod kernel;
+mod target;
+
+pub use cpu::CpuTarget;
+pub use kernel::Kernel;
+pub use target::{CodegenError, Target};

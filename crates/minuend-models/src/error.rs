@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::TokenizerProblem;
+
 /// Why a checkpoint, one of its files or a text could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -114,7 +116,15 @@ pub enum ModelError {
         /// Path where `tokenizer.json` is expected.
         path: String,
     },
-    /// `tokenizer.json` cannot be used, or the tokenizer refused a text or an id sequence.
+    /// `tokenizer.json` asks for something that is not supported; all of it is listed.
+    #[error("{path}: {}", Listed { items: problems, separator: "; " })]
+    TokenizerFile {
+        /// Path of the file.
+        path: String,
+        /// Every problem found.
+        problems: Vec<TokenizerProblem>,
+    },
+    /// The tokenizer refused a text or an id sequence.
     #[error("{path}: {message}")]
     Tokenizer {
         /// Path of the file.

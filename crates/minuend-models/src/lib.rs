@@ -24,6 +24,7 @@ mod shards;
 mod tensor;
 mod token_stream;
 mod tokenizer;
+mod tokenizer_check;
 
 pub use checkpoint::Checkpoint;
 pub use config::{Architecture, ModelConfig};
@@ -37,3 +38,4 @@ pub use shapes::{TensorRole, TensorSpec, tensors};
 pub use tensor::{StoredDtype, Tensor};
 pub use token_stream::TokenStream;
 pub use tokenizer::Tokenizer;
+pub use tokenizer_check::TokenizerProblem;

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::bounded_read::{TOKENIZER_LIMIT, read_json};
+use crate::tokenizer_check::{self, TokenizerProblem};
 use crate::{ModelError, TokenStream};
 
 /// The tokenizer of a checkpoint.
@@ -18,11 +19,11 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads a `tokenizer.json` for a model whose embedding has `vocab_size` rows.
     ///
-    /// The keys `truncation` and `padding` are ignored: they are settings for batches in training,
-    /// and would cut or lengthen a prompt silently.
+    /// The keys `truncation`, `padding` and `model.dropout` are ignored: they are settings for
+    /// training, and would cut, lengthen or randomise a prompt silently.
     ///
     /// # Errors
-    /// When the file cannot be read or describes no tokenizer.
+    /// When the file cannot be read, describes no tokenizer, or uses a stage that is not supported.
     pub fn from_file(path: &Path, vocab_size: usize) -> Result<Tokenizer, ModelError> {
         let value = read_json(path, TOKENIZER_LIMIT)?;
         Tokenizer::from_json(&path.display().to_string(), value, vocab_size)
@@ -33,12 +34,31 @@ impl Tokenizer {
         mut value: Value,
         vocab_size: usize,
     ) -> Result<Tokenizer, ModelError> {
+        let refused = |problems| ModelError::TokenizerFile { path: label.to_owned(), problems };
         if let Value::Object(object) = &mut value {
             object.remove("truncation");
             object.remove("padding");
+            if let Some(Value::Object(model)) = object.get_mut("model") {
+                model.remove("dropout");
+            }
         }
-        let inner = serde_json::from_value(value)
+        tokenizer_check::check_stages(&value).map_err(refused)?;
+        let added = tokenizer_check::added_token_ids(&value);
+        let inner: tokenizers::Tokenizer = serde_json::from_value(value)
             .map_err(|source| ModelError::Json { path: label.to_owned(), source })?;
+        // The tokenizers crate numbers added tokens itself and ignores the ids in the file.
+        let moved: Vec<TokenizerProblem> =
+            added
+                .into_iter()
+                .filter_map(|(token, expected)| {
+                    let found = inner.token_to_id(&token);
+                    (found.map(u64::from) != Some(expected))
+                        .then_some(TokenizerProblem::AddedTokenId { token, found, expected })
+                })
+                .collect();
+        if !moved.is_empty() {
+            return Err(refused(moved));
+        }
         Ok(Tokenizer { inner, path: label.to_owned(), vocab_size })
     }
 

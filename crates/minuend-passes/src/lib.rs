@@ -8,6 +8,7 @@
 pub mod matcher;
 mod pass;
 mod pipeline;
+mod position;
 mod remark;
 mod rewrite;
 

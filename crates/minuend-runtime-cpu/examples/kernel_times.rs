@@ -6,8 +6,10 @@
 
 use std::time::Instant;
 
+use half::{bf16, f16};
 use minuend_runtime_cpu::kernels::{
-    KernelError, Mask, StridedMut, StridedRef, attention, diff_attention,
+    KernelError, Mask, StridedMut, StridedRef, WeightRef, WeightRows, attention, diff_attention,
+    matmul_weight,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -67,6 +69,78 @@ fn time_attention(queries: usize, keys: usize, kv_heads: usize, differential: bo
     Ok(())
 }
 
+/// `x[m, k] W[n, k]^T` with the weight's elements given.
+fn time_matmul(name: &str, m: usize, weight: WeightRef<'_>, n: usize, k: usize) -> Outcome {
+    let x = values(m * k);
+    let mut out = vec![0.0; m * n];
+    let weight = [WeightRows::new(weight, n, k)?];
+    let seconds = median_seconds(20, || {
+        let x = StridedRef::dense(&x, &[m, k])?;
+        matmul_weight(x, &weight, StridedMut::dense(&mut out, &[m, n])?)
+    })?;
+    let bytes = match weight[0].data() {
+        WeightRef::F32(data) => size_of_val(data),
+        WeightRef::F16(data) => size_of_val(data),
+        WeightRef::Bf16(data) => size_of_val(data),
+    };
+    println!(
+        "matmul_weight {name:5} m {m:4} n {n:5} k {k:5}  {:8.3} ms  weight {:6.1} GB/s  {:6.1} GFLOP/s",
+        seconds * 1e3,
+        bytes as f64 / seconds / 1e9,
+        2.0 * (m * n * k) as f64 / seconds / 1e9
+    );
+    Ok(())
+}
+
+/// Rates of copying `bytes` bytes and of summing them, with every thread: bytes read per second.
+fn time_memory(bytes: usize) -> Outcome {
+    use rayon::prelude::*;
+    let from = vec![1u64; bytes / 8];
+    let mut to = vec![0u64; bytes / 8];
+    let part = from.len().div_ceil(rayon::current_num_threads());
+    let copy = median_seconds(20, || {
+        to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| {
+            to.copy_from_slice(from);
+        });
+        Ok(())
+    })?;
+    let mut total = 0u64;
+    let read = median_seconds(20, || {
+        let sums = from.par_chunks(part).map(|part| part.iter().fold(0u64, |a, b| a ^ b));
+        total = sums.reduce(|| 0, |a, b| a ^ b).max(total);
+        Ok(())
+    })?;
+    println!(
+        "memory of {:.0} MB: copy {:.1} GB/s, read {:.1} GB/s (check {total})",
+        bytes as f64 / 1e6,
+        bytes as f64 / copy / 1e9,
+        bytes as f64 / read / 1e9
+    );
+    Ok(())
+}
+
+fn time_matmuls() -> Outcome {
+    let cube = values(512 * 512);
+    time_matmul("f32", 512, WeightRef::F32(&cube), 512, 512)?;
+    time_memory(200 << 20)?;
+    let (n, k) = (12_800, 4096);
+    let wide = values(n * k);
+    for m in [1, 4, 8, 16, 64, 256] {
+        time_matmul("f32", m, WeightRef::F32(&wide), n, k)?;
+    }
+    let (n, k) = (25_600, 4096);
+    let wide = values(n * k);
+    let narrow: Vec<bf16> = wide.iter().map(|v| bf16::from_f32(*v)).collect();
+    for m in [1, 2, 4, 8, 16, 32, 64, 256] {
+        time_matmul("bf16", m, WeightRef::Bf16(&narrow), n, k)?;
+    }
+    let narrow: Vec<f16> = wide.iter().map(|v| f16::from_f32(*v)).collect();
+    for m in [1, 8, 64] {
+        time_matmul("f16", m, WeightRef::F16(&narrow), n, k)?;
+    }
+    Ok(())
+}
+
 fn main() -> Outcome {
     let threads = match std::env::args().nth(1) {
         Some(count) => count.parse()?,
@@ -80,5 +154,6 @@ fn main() -> Outcome {
         pool.install(|| time_attention(queries, keys, kv_heads, true).map_err(|e| e.to_string()))?;
         pool.install(|| time_attention(queries, keys, kv_heads, false).map_err(|e| e.to_string()))?;
     }
+    pool.install(|| time_matmuls().map_err(|e| e.to_string()))?;
     Ok(())
 }

@@ -8,9 +8,18 @@
 mod attention;
 mod error;
 mod exponential;
+mod few_rows;
 mod flash;
+mod gather_rows;
+mod gemm_call;
 mod mask;
+mod matmul_batched;
+mod matmul_weight;
+mod rms_norm;
+mod rope;
 mod scratch;
+mod softmax;
+mod swiglu;
 #[cfg(test)]
 mod test_values;
 mod tile_product;
@@ -19,7 +28,14 @@ mod weight;
 
 pub use attention::{attention, diff_attention};
 pub use error::KernelError;
+pub use gather_rows::gather_rows;
 pub use mask::Mask;
+pub use matmul_batched::matmul_batched;
+pub use matmul_weight::{matmul_weight, matmul_weight_kn};
+pub use rms_norm::{add_rms_norm, rms_norm};
+pub use rope::{RopeLayout, rope};
+pub use softmax::softmax;
+pub use swiglu::swiglu;
 pub use view::{MAX_RANK, StridedMut, StridedRef, dense_strides};
 pub use weight::{WeightRef, WeightRows};
 

@@ -82,11 +82,15 @@ fn generation_config_is_read_where_there_is_one() {
 }
 
 #[test]
-fn values_are_those_of_the_file() {
-    // The norm weights of an untrained model are all one.
-    let checkpoint = Checkpoint::open(fixture("tiny-llama")).unwrap();
-    let norm = checkpoint.weight("model.norm.weight").unwrap();
-    assert!(norm.data.as_chunks().0.iter().all(|&bytes| f32::from_le_bytes(bytes) == 1.0));
+fn bytes_are_those_of_the_file() {
+    let directory = fixture("tiny-diffv2-gqa8-halfsplit");
+    let file = std::fs::read(directory.join("model.safetensors")).unwrap();
+    let reference = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let checkpoint = Checkpoint::open(directory).unwrap();
+    assert_eq!(checkpoint.weights().count(), reference.len());
+    for (name, tensor) in checkpoint.weights() {
+        assert_eq!(tensor.data, reference.tensor(name).unwrap().data(), "{name}");
+    }
 }
 
 #[test]

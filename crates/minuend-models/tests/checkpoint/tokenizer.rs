@@ -140,9 +140,39 @@ fn ids_outside_the_embedding_are_refused() {
 fn malformed_tokenizers_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokenizer.json");
-    for text in ["", "[]", "{}", r#"{"version":"1.0","model":{"type":"BPE"}}"#] {
+    for text in ["", "{", "{}", r#"{"version":"1.0","model":{"type":"BPE"}}"#] {
         std::fs::write(&path, text).unwrap();
         let error = Tokenizer::from_file(&path, 10).expect_err("refused").to_string();
         assert!(error.contains("tokenizer.json: invalid JSON"), "{error}");
     }
+}
+
+#[test]
+fn added_tokens_keep_their_ids() {
+    let text = std::fs::read_to_string(demo().join("tokenizer.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut token = json["added_tokens"][0].clone();
+    token["content"] = json!("<|end|>");
+    token["id"] = json!(1030);
+    json["added_tokens"].as_array_mut().unwrap().push(token);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokenizer.json");
+    std::fs::write(&path, json.to_string()).unwrap();
+    let error = Tokenizer::from_file(&path, 1031).expect_err("a gap in the ids").to_string();
+    assert!(error.contains("\"<|end|>\" has the id 1030, expected 1024"), "{error}");
+
+    json["added_tokens"][1]["id"] = json!(1024);
+    std::fs::write(&path, json.to_string()).unwrap();
+    let tokenizer = Tokenizer::from_file(&path, 1031).unwrap();
+    assert_eq!(tokenizer.encode("<|end|>").unwrap(), [1024]);
+}
+
+#[test]
+fn dropout_is_ignored() {
+    let text = std::fs::read_to_string(demo().join("tokenizer.json")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokenizer.json");
+    std::fs::write(&path, text.replace("\"dropout\": null", "\"dropout\": 0.9")).unwrap();
+    let tokenizer = Tokenizer::from_file(&path, 1024).unwrap();
+    assert_eq!(tokenizer.encode("ROMEO:\n").unwrap(), [859, 26, 199]);
 }

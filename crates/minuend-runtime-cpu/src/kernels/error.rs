@@ -1,7 +1,7 @@
 //! What a kernel refuses.
 
-/// Why a kernel, or a view it is given, was refused. Nothing has been written when a kernel
-/// returns an error, except by `gather_rows`, which checks its ids first as well.
+/// Why a kernel, or a view it is given, was refused. A kernel that returns an error has written
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KernelError {
     /// An operand's shape does not follow from the other operands.
@@ -64,7 +64,9 @@ pub enum KernelError {
         max: usize,
     },
     /// A view reaches past its slice, or its size overflows `usize`.
-    #[error("view of shape {shape:?}, strides {strides:?} leaves its slice of {available} elements")]
+    #[error(
+        "view of shape {shape:?}, strides {strides:?} leaves its slice of {available} elements"
+    )]
     Bounds {
         /// The view's shape.
         shape: Vec<usize>,

@@ -85,10 +85,13 @@ mod tests {
         for i in 0..200_000 {
             let x = -87.2 + i as f32 * (175.0 / 200_000.0);
             let exact = f64::from(x).exp();
-            on_every_simd(|| Exp(x), |found| {
-                let error = (f64::from(found) / exact - 1.0).abs();
-                assert!(error <= 2.0e-7, "exp({x}) = {found}, error {error}");
-            });
+            on_every_simd(
+                || Exp(x),
+                |found| {
+                    let error = (f64::from(found) / exact - 1.0).abs();
+                    assert!(error <= 2.0e-7, "exp({x}) = {found}, error {error}");
+                },
+            );
         }
     }
 
@@ -111,9 +114,15 @@ mod tests {
         for i in -800..800 {
             let x = i as f32 / 20.0;
             let exact = 1.0 / (1.0 + f64::from(-x).exp());
-            on_every_simd(|| Sigmoid(x), |found| {
-                assert!((f64::from(found) / exact - 1.0).abs() <= 4.0e-7, "sigmoid({x}) = {found}");
-            });
+            on_every_simd(
+                || Sigmoid(x),
+                |found| {
+                    assert!(
+                        (f64::from(found) / exact - 1.0).abs() <= 4.0e-7,
+                        "sigmoid({x}) = {found}"
+                    );
+                },
+            );
         }
     }
 }

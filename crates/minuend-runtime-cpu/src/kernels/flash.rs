@@ -138,13 +138,17 @@ impl WithSimd for Attend<'_, '_> {
         let mut first = keys.start;
         while first < keys.end {
             let tile_keys = KEY_TILE.min(keys.end - first);
-            let k_rows =
-                Tile { data: &problem.k.data()[k_head + first * k_strides[2]..], stride: k_strides[2] };
+            let k_rows = Tile {
+                data: &problem.k.data()[k_head + first * k_strides[2]..],
+                stride: k_strides[2],
+            };
             if transpose {
                 transpose_keys(k_rows, tile_keys, head_dim, transposed);
             }
-            let v_rows =
-                Tile { data: &problem.v.data()[v_head + first * v_strides[2]..], stride: v_strides[2] };
+            let v_rows = Tile {
+                data: &problem.v.data()[v_head + first * v_strides[2]..],
+                stride: v_strides[2],
+            };
             let v_rows = if acc_stride == problem.value_dim {
                 v_rows
             } else {

@@ -107,7 +107,12 @@ unsafe fn row_block<S: Simd, const ACCUMULATE: bool, const ROWS: usize, const VE
 /// # Safety
 /// As of [`row_block`], with `col + VECTORS * lanes <= cols`.
 #[inline(always)]
-unsafe fn register_block<S: Simd, const ACCUMULATE: bool, const ROWS: usize, const VECTORS: usize>(
+unsafe fn register_block<
+    S: Simd,
+    const ACCUMULATE: bool,
+    const ROWS: usize,
+    const VECTORS: usize,
+>(
     simd: S,
     operands: Operands,
     col: usize,
@@ -266,10 +271,7 @@ mod tests {
                                 }
                             }
                         };
-                        on_every_simd(
-                            || Product { a, b, extents, accumulate, transposed },
-                            check,
-                        );
+                        on_every_simd(|| Product { a, b, extents, accumulate, transposed }, check);
                     }
                 }
             }

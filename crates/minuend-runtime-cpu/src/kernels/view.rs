@@ -32,11 +32,8 @@ impl Layout {
                 max: MAX_RANK,
             });
         }
-        let bounds = || KernelError::Bounds {
-            shape: shape.to_vec(),
-            strides: strides.to_vec(),
-            available,
-        };
+        let bounds =
+            || KernelError::Bounds { shape: shape.to_vec(), strides: strides.to_vec(), available };
         let empty = shape.contains(&0);
         let mut len = usize::from(!empty);
         let mut last = 0usize;

@@ -154,14 +154,10 @@ impl WeightElement for bf16 {
 /// subnormals as well. Infinity and NaN keep an all-ones exponent.
 #[inline(always)]
 fn widen_f16_lanes<S: Simd>(simd: S, half: S::u32s) -> S::f32s {
-    let magnitude = simd.wrapping_dyn_shl_u32s(
-        simd.and_u32s(half, simd.splat_u32s(0x7fff)),
-        simd.splat_u32s(13),
-    );
-    let sign = simd.wrapping_dyn_shl_u32s(
-        simd.and_u32s(half, simd.splat_u32s(0x8000)),
-        simd.splat_u32s(16),
-    );
+    let magnitude = simd
+        .wrapping_dyn_shl_u32s(simd.and_u32s(half, simd.splat_u32s(0x7fff)), simd.splat_u32s(13));
+    let sign = simd
+        .wrapping_dyn_shl_u32s(simd.and_u32s(half, simd.splat_u32s(0x8000)), simd.splat_u32s(16));
     let two_to_112 = simd.splat_f32s(f32::from_bits((127 + 112) << 23));
     let finite = simd.mul_f32s(simd.transmute_f32s_u32s(magnitude), two_to_112);
     let special = simd.or_u32s(magnitude, simd.splat_u32s(0x7f80_0000));

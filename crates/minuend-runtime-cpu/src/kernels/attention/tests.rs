@@ -30,7 +30,11 @@ const CASE: Case = Case {
 };
 
 /// One softmax row times the values and times their absolute values.
-fn reference_row(scores: &[f64], seen: &dyn Fn(usize) -> bool, value: &dyn Fn(usize) -> f64) -> (f64, f64) {
+fn reference_row(
+    scores: &[f64],
+    seen: &dyn Fn(usize) -> bool,
+    value: &dyn Fn(usize) -> f64,
+) -> (f64, f64) {
     let max = (0..scores.len()).filter(|j| seen(*j)).map(|j| scores[j]).fold(f64::MIN, f64::max);
     let (mut sum, mut out, mut size) = (0.0, 0.0, 0.0);
     for j in (0..scores.len()).filter(|j| seen(*j)) {
@@ -58,7 +62,8 @@ fn check(case: Case, differential: bool) {
     let v_strides = [kv_heads * keys * v_row, keys * v_row, v_row, 1];
     let lambda = source.floats(batch * queries * heads, 6.0);
     let l_strides = [queries * heads, 1, heads, 1];
-    let out_strides = [queries * heads * (value_dim + 1), value_dim + 1, heads * (value_dim + 1), 1];
+    let out_strides =
+        [queries * heads * (value_dim + 1), value_dim + 1, heads * (value_dim + 1), 1];
     let mut out = vec![7.25f32; batch * queries * heads * (value_dim + 1)];
     {
         let q = StridedRef::new(&q, &[batch, q_heads, queries, head_dim], &q_strides).unwrap();
@@ -88,7 +93,8 @@ fn check(case: Case, differential: bool) {
                 };
                 let scores: Vec<Vec<f64>> = (0..streams)
                     .map(|s| {
-                        let from = b * q_strides[0] + (i * streams + s) * head_dim + row * q_strides[2];
+                        let from =
+                            b * q_strides[0] + (i * streams + s) * head_dim + row * q_strides[2];
                         (0..keys)
                             .map(|j| {
                                 let key = b * k_strides[0] + g * k_strides[1] + j * k_row;
@@ -151,7 +157,9 @@ fn masks_and_lengths() {
         Mask::SlidingWindow(70),
         Mask::SlidingWindow(usize::MAX),
     ] {
-        for (queries, keys) in [(1, 1), (1, 77), (65, 65), (130, 130), (3, 200), (67, 131), (64, 128)] {
+        for (queries, keys) in
+            [(1, 1), (1, 77), (65, 65), (130, 130), (3, 200), (67, 131), (64, 128)]
+        {
             check_both(Case { mask, queries, keys, heads: 2, kv_heads: 1, ..CASE });
         }
     }
@@ -179,7 +187,8 @@ fn group_sizes_and_batches() {
 fn decoding_split_over_keys() {
     for threads in [1, 3, 8] {
         for mask in [Mask::Full, Mask::Causal, Mask::SlidingWindow(700)] {
-            let case = Case { mask, heads: 2, kv_heads: 1, queries: 2, keys: 1100, threads, ..CASE };
+            let case =
+                Case { mask, heads: 2, kv_heads: 1, queries: 2, keys: 1100, threads, ..CASE };
             check_both(case);
             check_both(Case { heads: 8, queries: 1, head_dim: 20, value_dim: 20, ..case });
         }
@@ -188,7 +197,9 @@ fn decoding_split_over_keys() {
 
 #[test]
 fn empty_axes_write_nothing() {
-    for (batch, heads, queries, value_dim) in [(0, 2, 3, 4), (1, 0, 3, 4), (1, 2, 0, 4), (1, 2, 3, 0)] {
+    for (batch, heads, queries, value_dim) in
+        [(0, 2, 3, 4), (1, 0, 3, 4), (1, 2, 0, 4), (1, 2, 3, 0)]
+    {
         check_both(Case { batch, heads, kv_heads: 1, queries, value_dim, ..CASE });
     }
     check_both(Case { head_dim: 0, ..CASE });

@@ -1,0 +1,167 @@
+//! The linear program: steps, buffers, and where values live.
+
+use minuend_codegen::Kernel;
+use minuend_ir::{DType, Dim, Name, Shape, SymbolId, SymbolTable, TensorType};
+use smallvec::SmallVec;
+
+/// A region of memory that a tensor lives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Storage {
+    /// A block of the arena, by index into [`Program::blocks`].
+    Block(usize),
+    /// An argument, by index into [`Program::arguments`].
+    Argument(usize),
+    /// A state, by index into [`Program::states`].
+    State(usize),
+    /// A weight, by index into [`Program::weights`].
+    Weight(usize),
+}
+
+/// A strided tensor in some storage. Offset and strides are in elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorRef {
+    /// Where it lives.
+    pub storage: Storage,
+    /// Element type.
+    pub dtype: DType,
+    /// Position of the first element.
+    pub offset: Dim,
+    /// Sizes of the axes.
+    pub shape: Shape,
+    /// Elements between neighbours of each axis.
+    pub strides: Shape,
+}
+
+/// An argument of the graph, given for each run in row-major order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    /// Its name.
+    pub name: Name,
+    /// Its type.
+    pub ty: TensorType,
+}
+
+/// A state: memory that outlives a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSlot {
+    /// Its name.
+    pub name: Name,
+    /// Its type before a run.
+    pub ty: TensorType,
+    /// Its shape behind a run.
+    pub next: Shape,
+    /// The axis that grows, if one does. Memory holds [`Program::capacity`] positions of it.
+    pub growing_axis: Option<usize>,
+    /// The shape of the memory: `ty` with the capacity as the growing axis.
+    pub allocated: Shape,
+}
+
+/// A weight, resident for as long as the executable lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightSlot {
+    /// Names of the stored tensors, stacked along axis 0.
+    pub parts: Vec<Name>,
+    /// Type of the stacked tensor.
+    pub ty: TensorType,
+    /// Every user is a matrix product that can read the parts where they are. Otherwise the device
+    /// must make them one dense tensor.
+    pub may_stay_apart: bool,
+}
+
+/// A block of the arena.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Size in bytes.
+    pub bytes: Dim,
+    /// The step that writes it first.
+    pub first: usize,
+    /// The last step that reads it; the number of steps for outputs.
+    pub last: usize,
+}
+
+/// A named result of the graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The value's name.
+    pub name: Name,
+    /// Where it is behind the last step.
+    pub tensor: TensorRef,
+}
+
+/// One kernel launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Index into [`Program::kernels`].
+    pub kernel: usize,
+    /// What it reads.
+    pub operands: Vec<TensorRef>,
+    /// What it writes.
+    pub results: Vec<TensorRef>,
+    /// Sizes it needs as numbers, such as the value of a `dim`.
+    pub scalars: SmallVec<[Dim; 1]>,
+    /// The value computed, for plans and profiles.
+    pub label: String,
+}
+
+/// One step of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Runs a kernel.
+    Launch(Launch),
+    /// Copies elements between tensors of one shape and type.
+    Copy {
+        /// Read.
+        from: TensorRef,
+        /// Written.
+        to: TensorRef,
+        /// The value moved, for plans and profiles.
+        label: String,
+    },
+}
+
+/// A linear program over buffers, with sizes that are polynomials.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The graph's name.
+    pub name: String,
+    /// The target's name.
+    pub target: &'static str,
+    /// The graph's symbols, and the capacity of the states.
+    pub symbols: SymbolTable,
+    /// How many positions the memory of growing states holds; `None` if no state grows.
+    pub capacity: Option<SymbolId>,
+    /// The distinct kernels.
+    pub kernels: Vec<Kernel>,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// Temporary memory.
+    pub blocks: Vec<Block>,
+    /// What each run is given.
+    pub arguments: Vec<Argument>,
+    /// What outlives a run.
+    pub states: Vec<StateSlot>,
+    /// Trained tensors.
+    pub weights: Vec<WeightSlot>,
+    /// What each run gives.
+    pub outputs: Vec<Output>,
+}
+
+impl Program {
+    /// How many steps launch the given op, by mnemonic.
+    pub fn launches_of(&self, mnemonic: &str) -> usize {
+        let is_of = |step: &&Step| match step {
+            Step::Launch(launch) => self.kernels[launch.kernel].op.mnemonic() == mnemonic,
+            Step::Copy { .. } => false,
+        };
+        self.steps.iter().filter(is_of).count()
+    }
+
+    /// Bytes of all weights in the types they are stored in.
+    pub fn weight_bytes(&self) -> u64 {
+        let bytes = |slot: &WeightSlot| {
+            let elements = slot.ty.elements().as_const().unwrap_or(0);
+            u64::try_from(elements).unwrap_or(0).saturating_mul(slot.ty.dtype.bytes())
+        };
+        self.weights.iter().map(bytes).sum()
+    }
+}

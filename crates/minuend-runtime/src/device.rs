@@ -1,0 +1,119 @@
+//! The run-time half of a backend.
+
+use std::sync::Arc;
+
+use minuend_codegen::Target;
+use minuend_plan::{BoundProgram, Program};
+
+use crate::weights::WeightSource;
+
+/// Memory that a stream owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Memory {
+    /// Temporary memory of a run.
+    Arena,
+    /// An argument, by index.
+    Argument(usize),
+    /// A state, by index.
+    State(usize),
+}
+
+/// What can go wrong on a device.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// No memory left.
+    #[error("out of memory: {bytes} bytes for {what}; use a smaller batch or context")]
+    OutOfMemory {
+        /// Bytes asked for.
+        bytes: u64,
+        /// What for.
+        what: String,
+    },
+    /// The program needs a tensor that the weight table does not have.
+    #[error("weight {name} is missing")]
+    MissingWeight {
+        /// The tensor.
+        name: String,
+    },
+    /// A stored tensor is not what the program declares.
+    #[error("weight {name} is {found}, expected {expected}")]
+    WeightType {
+        /// The tensor, or the tensors of a packed weight.
+        name: String,
+        /// Its element type and shape.
+        found: String,
+        /// The declared element type and shape.
+        expected: String,
+    },
+    /// A byte range outside the memory it names.
+    #[error("{what}: bytes {start}..{end} are outside of {size} bytes")]
+    OutOfBounds {
+        /// The memory.
+        what: String,
+        /// First byte.
+        start: u64,
+        /// Byte behind the last.
+        end: u64,
+        /// Size of the memory.
+        size: u64,
+    },
+    /// A kernel refused its operands or found a bad value among them.
+    #[error("step {step} ({kernel}): {reason}")]
+    Kernel {
+        /// Index of the step.
+        step: usize,
+        /// The kernel's name.
+        kernel: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The device could not be opened or set up.
+    #[error("device {device}: {reason}")]
+    Setup {
+        /// The device.
+        device: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// An opened device, shared by all that run on it.
+pub trait Device: Send + Sync {
+    /// The name shown to users: `cpu (2 threads)`.
+    fn name(&self) -> String;
+
+    /// What to compile for.
+    fn target(&self) -> &dyn Target;
+
+    /// Makes a program's kernels ready and its weights resident.
+    fn load(
+        &self,
+        program: &Program,
+        weights: &dyn WeightSource,
+    ) -> Result<Arc<dyn Module>, DeviceError>;
+}
+
+/// The immutable part of a loaded program: kernels and weights.
+pub trait Module: Send + Sync {
+    /// A stream with memory of its own.
+    fn open(self: Arc<Self>) -> Result<Box<dyn Stream>, DeviceError>;
+}
+
+/// The mutable part: memory, and the order in which work is done.
+pub trait Stream: Send {
+    /// Makes a region at least that large. Growing it loses its contents; a fresh state is zero.
+    fn reserve(&mut self, memory: Memory, bytes: u64) -> Result<(), DeviceError>;
+
+    /// Copies bytes to a region.
+    fn write(&mut self, memory: Memory, offset: u64, bytes: &[u8]) -> Result<(), DeviceError>;
+
+    /// Copies bytes from a region, behind all work given so far.
+    fn read(&mut self, memory: Memory, offset: u64, bytes: &mut [u8]) -> Result<(), DeviceError>;
+
+    /// Runs every step. Regions must have been reserved as the program says.
+    fn run(&mut self, program: &BoundProgram) -> Result<(), DeviceError>;
+
+    /// Bytes reserved: arena, arguments and states.
+    fn allocated_bytes(&self) -> u64;
+}

@@ -1,0 +1,245 @@
+//! A sequence of runs that share states.
+
+use std::sync::Arc;
+
+use minuend_ir::{Bindings, DType, Dim};
+use minuend_plan::{BindError, BoundProgram, BoundTensor, Placement, Program, Storage};
+
+use crate::device::{DeviceError, Memory, Stream};
+use crate::host_tensor::{HostTensor, byte_size};
+
+/// Why a run failed. The session's states are unchanged, but for a device error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Another number of arguments.
+    #[error("{found} arguments, expected {expected}")]
+    ArgumentCount {
+        /// Arguments given.
+        found: usize,
+        /// Arguments the program takes.
+        expected: usize,
+    },
+    /// An argument of another type.
+    #[error("argument %{name} is {found}, expected {expected}")]
+    ArgumentType {
+        /// The argument.
+        name: String,
+        /// What was given.
+        found: String,
+        /// The declared type.
+        expected: String,
+    },
+    /// The sizes do not fit the program.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// An output does not fit in host memory.
+    #[error("output %{name} is too large for this machine")]
+    OutputSize {
+        /// The output.
+        name: String,
+    },
+}
+
+/// Runs a program again and again; its states live here.
+pub struct Session {
+    program: Arc<Program>,
+    stream: Box<dyn Stream>,
+    capacity: u64,
+    /// Current value of each symbol that a growing state's axis is.
+    grown: Bindings,
+    placement: Option<Placement>,
+    peak_arena_bytes: u64,
+}
+
+impl Session {
+    pub(crate) fn new(program: Arc<Program>, stream: Box<dyn Stream>, capacity: u64) -> Session {
+        let mut session = Session {
+            program,
+            stream,
+            capacity,
+            grown: Bindings::new(),
+            placement: None,
+            peak_arena_bytes: 0,
+        };
+        session.reset();
+        session
+    }
+
+    /// Forgets the states: they have their least size again.
+    pub fn reset(&mut self) {
+        let program = &self.program;
+        for state in &program.states {
+            let Some(dim) = state.growing_axis.and_then(|axis| state.ty.shape.get(axis)) else {
+                continue;
+            };
+            for symbol in dim.symbols() {
+                let least = program.symbols.info(symbol).map_or(0, |info| info.min);
+                self.grown.set(symbol, least);
+            }
+        }
+    }
+
+    /// Positions for which growing states have memory.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Positions that the growing states hold; 0 if none grows.
+    pub fn position(&self) -> u64 {
+        let axis = |state: &minuend_plan::StateSlot| {
+            state.ty.shape.get(state.growing_axis?)?.eval_size(&self.grown)
+        };
+        self.program.states.iter().find_map(axis).unwrap_or(0)
+    }
+
+    /// Bytes reserved on the device: arena, arguments and states.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.stream.allocated_bytes()
+    }
+
+    /// The largest arena that a run needed, in bytes.
+    pub fn peak_arena_bytes(&self) -> u64 {
+        self.peak_arena_bytes
+    }
+
+    /// Runs the program on arguments in the order of [`Program::arguments`] and returns its outputs.
+    pub fn run(&mut self, arguments: &[HostTensor]) -> Result<Vec<HostTensor>, RunError> {
+        let bindings = self.bindings(arguments)?;
+        let program = Arc::clone(&self.program);
+        let bound = program.bind(&bindings, self.placement.as_ref())?;
+        self.reserve(&bound)?;
+        for (index, argument) in arguments.iter().enumerate() {
+            self.stream.write(Memory::Argument(index), 0, argument.bytes())?;
+        }
+        self.stream.run(&bound)?;
+        let mut outputs = Vec::with_capacity(bound.outputs.len());
+        for (output, tensor) in program.outputs.iter().zip(&bound.outputs) {
+            let found = self.download(tensor)?;
+            outputs
+                .push(found.ok_or_else(|| RunError::OutputSize { name: output.name.to_string() })?);
+        }
+        self.grow(&bindings);
+        self.peak_arena_bytes = self.peak_arena_bytes.max(bound.arena_bytes());
+        self.placement = Some(bound.placement);
+        Ok(outputs)
+    }
+
+    /// Values of all symbols: from the arguments' shapes, the states' sizes and the capacity.
+    fn bindings(&self, arguments: &[HostTensor]) -> Result<Bindings, RunError> {
+        let program = &*self.program;
+        if arguments.len() != program.arguments.len() {
+            let (found, expected) = (arguments.len(), program.arguments.len());
+            return Err(RunError::ArgumentCount { found, expected });
+        }
+        let mut bindings = self.grown.clone();
+        if let Some(symbol) = program.capacity {
+            bindings.set(symbol, self.capacity);
+        }
+        for (declared, given) in program.arguments.iter().zip(arguments) {
+            for (dim, size) in declared.ty.shape.iter().zip(given.shape()) {
+                if let [symbol] = dim.symbols().as_slice()
+                    && *dim == Dim::symbol(*symbol)
+                    && bindings.get(*symbol).is_none()
+                {
+                    bindings.set(*symbol, *size as u64);
+                }
+            }
+        }
+        for (declared, given) in program.arguments.iter().zip(arguments) {
+            let sizes = declared.ty.shape.iter().zip(given.shape());
+            let fits = declared.ty.dtype == given.dtype()
+                && declared.ty.rank() == given.shape().len()
+                && sizes.into_iter().all(|(dim, size)| {
+                    dim.eval_size(&bindings).is_none_or(|expected| expected == *size as u64)
+                });
+            if !fits {
+                return Err(RunError::ArgumentType {
+                    name: declared.name.to_string(),
+                    found: format!("{}{:?}", given.dtype(), given.shape()),
+                    expected: declared.ty.display(&program.symbols).to_string(),
+                });
+            }
+        }
+        Ok(bindings)
+    }
+
+    fn reserve(&mut self, bound: &BoundProgram) -> Result<(), DeviceError> {
+        self.stream.reserve(Memory::Arena, bound.arena_bytes())?;
+        for (index, bytes) in bound.argument_bytes.iter().enumerate() {
+            self.stream.reserve(Memory::Argument(index), *bytes)?;
+        }
+        for (index, bytes) in bound.state_bytes.iter().enumerate() {
+            self.stream.reserve(Memory::State(index), *bytes)?;
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, bindings: &Bindings) {
+        let mut grown = self.grown.clone();
+        for state in &self.program.states {
+            let Some(axis) = state.growing_axis else { continue };
+            if let Some([symbol]) = state.ty.shape.get(axis).map(Dim::symbols).as_deref()
+                && let Some(size) = state.next.get(axis).and_then(|dim| dim.eval_size(bindings))
+            {
+                grown.set(*symbol, size);
+            }
+        }
+        self.grown = grown;
+    }
+
+    /// An output in row-major order; `None` if it does not fit in host memory.
+    fn download(&mut self, tensor: &BoundTensor) -> Result<Option<HostTensor>, DeviceError> {
+        let Some(size) = byte_size(tensor.dtype, &tensor.shape) else { return Ok(None) };
+        let memory = match tensor.storage {
+            Storage::Block(_) => Memory::Arena,
+            Storage::Argument(index) => Memory::Argument(index),
+            Storage::State(index) => Memory::State(index),
+            Storage::Weight(_) => {
+                return Err(DeviceError::Setup {
+                    device: self.program.target.into(),
+                    reason: "an output is a weight itself; return a computed value".into(),
+                });
+            }
+        };
+        let mut span = vec![0u8; usize::try_from(tensor.span_bytes()).unwrap_or(usize::MAX)];
+        self.stream.read(memory, tensor.byte_offset, &mut span)?;
+        let bytes = if is_dense(tensor) { span } else { gather(tensor, &span, size) };
+        Ok(HostTensor::from_bytes(tensor.dtype, &tensor.shape, bytes))
+    }
+}
+
+fn is_dense(tensor: &BoundTensor) -> bool {
+    let mut expected = 1;
+    tensor.shape.iter().zip(&tensor.strides).rev().all(|(size, stride)| {
+        let fits = *size == 1 || *stride == expected;
+        expected *= size;
+        fits
+    })
+}
+
+/// Elements of a strided tensor in row-major order.
+fn gather(tensor: &BoundTensor, span: &[u8], size: usize) -> Vec<u8> {
+    let width = element_bytes(tensor.dtype);
+    let mut bytes = Vec::with_capacity(size);
+    let mut index = vec![0usize; tensor.shape.len()];
+    while bytes.len() < size {
+        let offset: usize = index.iter().zip(&tensor.strides).map(|(i, stride)| i * stride).sum();
+        bytes.extend_from_slice(&span[offset * width..(offset + 1) * width]);
+        for axis in (0..index.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < tensor.shape[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+    bytes
+}
+
+fn element_bytes(dtype: DType) -> usize {
+    usize::try_from(dtype.bytes()).unwrap_or(usize::MAX)
+}
