@@ -98,10 +98,10 @@ impl Target for CpuTarget {
             | Op::Cast(_)
             | Op::Reduce(_)
             | Op::Softmax(_) => true,
-            // Rows are read as slices; a weight is read as stored.
-            Op::Matmul(_) | Op::Attention(_) | Op::DiffAttention(_) | Op::Rope(_) | Op::Swiglu => {
-                dense_last_axis
-            }
+            // All rows of the lhs are one matrix; a weight is read as stored.
+            Op::Matmul(_) => operand == 1,
+            // Rows are read as slices.
+            Op::Attention(_) | Op::DiffAttention(_) | Op::Rope(_) | Op::Swiglu => dense_last_axis,
             Op::RmsNorm(_) => operand == 0 && dense_last_axis,
             Op::AddRmsNorm(_) => operand < 2 && dense_last_axis,
             Op::Gather(_) => false,

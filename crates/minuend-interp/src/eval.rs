@@ -74,7 +74,8 @@ pub fn evaluate_observed(
     let mut returned = Vec::new();
     for id in order {
         let node = graph.node(id);
-        let at = |fault| EvalError::Node { node: node_text(node, id), op: node.op.mnemonic(), fault };
+        let at =
+            |fault| EvalError::Node { node: node_text(node, id), op: node.op.mnemonic(), fault };
         let types = result_types(graph, id, &context).map_err(at)?;
         let operands = live.take_operands(graph, id).map_err(at)?;
         let results = ops::apply(id, &node.op, &operands, &types, &context).map_err(at)?;

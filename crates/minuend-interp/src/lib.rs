@@ -11,7 +11,6 @@
 //! the first node at which a device diverges is found.
 
 #![deny(clippy::wildcard_enum_match_arm)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod bind;
 mod decode;

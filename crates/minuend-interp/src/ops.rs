@@ -65,9 +65,9 @@ pub(crate) fn apply(
     types: &[ResultType],
     context: &Context<'_>,
 ) -> Result<Vec<Arc<Tensor>>, Fault> {
+    // Only the return has no result.
     let Some(ty) = types.first() else { return Ok(Vec::new()) };
     let data = match op {
-        // The return has no result.
         Op::Return(_) => vec![],
         Op::Input(_) => return Ok(context.given.get(&id).cloned().into_iter().collect()),
         Op::Weight(op) => return Ok(vec![boundary::weight(op, ty, context.weights)?]),
@@ -184,5 +184,5 @@ fn no_meaning(op: &str, dtype: DType) -> Fault {
     Fault::Type(format!("{op} has no meaning for element type {dtype}"))
 }
 
-/// The values of a result of a float type.
+/// The values of an op's one result.
 type Computed = Result<Data, Fault>;

@@ -99,6 +99,16 @@ impl Dim {
         found
     }
 
+    /// Number of terms.
+    pub(crate) fn term_count(&self) -> usize {
+        self.terms.len()
+    }
+
+    /// Most symbols in one term.
+    pub(crate) fn degree(&self) -> usize {
+        self.terms.first().map_or(0, |(monomial, _)| monomial.0.len())
+    }
+
     fn from_terms(mut terms: SmallVec<[(Monomial, i64); 2]>) -> Dim {
         terms.sort_by(|a, b| a.0.cmp(&b.0));
         let mut merged: SmallVec<[(Monomial, i64); 2]> = SmallVec::new();

@@ -36,6 +36,7 @@
 
 pub mod decompose;
 mod dim;
+pub mod dot;
 mod dtype;
 mod emit;
 mod error;
@@ -48,6 +49,7 @@ mod real;
 mod support;
 mod symbol;
 mod tensor_type;
+pub mod text;
 mod value;
 pub mod verify;
 pub mod view;

@@ -37,10 +37,12 @@
 //! `.3`; reals have the shortest form that reads back as the same bits.
 
 mod attributes;
+mod check;
 mod cursor;
 mod error;
 mod lex;
 mod names;
+mod nearest;
 mod parse;
 mod print;
 mod types;
@@ -51,7 +53,7 @@ pub use names::ValueNames;
 pub use parse::{ParsedGraph, parse, parse_with_lines};
 pub use print::print;
 
-pub(crate) use attributes::{Attribute, attributes_of};
+pub(crate) use attributes::attributes_of;
 pub(crate) use print::DisplayAttribute;
 
 #[cfg(test)]

@@ -5,6 +5,12 @@
 
 use serde_json::Value;
 
+/// Longest accepted regular expression, in bytes.
+const PATTERN_LENGTH: usize = 1 << 14;
+/// Largest accepted product of the decimal numbers in a regular expression. It bounds the product
+/// of nested repetition counts, which the regular expression crate computes without a check.
+const PATTERN_REPEATS: usize = 1_000_000_000;
+
 /// One problem of a `tokenizer.json`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +51,31 @@ pub enum TokenizerProblem {
     Templates {
         /// Number of templates.
         found: usize,
+    },
+    /// A regular expression with repetitions beyond any use.
+    #[error(
+        "`{stage}` has a regular expression of {length} bytes whose numbers multiply to {repeats}, \
+         expected at most {PATTERN_LENGTH} bytes and {PATTERN_REPEATS}"
+    )]
+    Pattern {
+        /// Key of the stage.
+        stage: String,
+        /// Length of the expression in bytes.
+        length: usize,
+        /// Product of all decimal numbers in the expression.
+        repeats: usize,
+    },
+    /// A byte-pair model that marks the inner parts of words.
+    #[error("`model.continuing_subword_prefix` is {found}, expected null in a model with merges")]
+    SubwordPrefix {
+        /// The prefix.
+        found: String,
+    },
+    /// A merge whose result is no token.
+    #[error("`model.merges` has {merge}, whose result is not in `model.vocab`")]
+    Merge {
+        /// The first such merge as written.
+        merge: String,
     },
     /// Added tokens whose surrounding spaces may be claimed twice.
     #[error(
@@ -143,6 +174,13 @@ pub(crate) fn check_stages(json: &Value) -> Result<(), Vec<TokenizerProblem>> {
                     supported: supported.join(", "),
                 });
             }
+            if let Some(regex) = part.pointer("/pattern/Regex").and_then(Value::as_str) {
+                let (length, repeats) = (regex.len(), repeats(regex));
+                if length > PATTERN_LENGTH || repeats > PATTERN_REPEATS {
+                    let stage = stage.to_owned();
+                    problems.push(TokenizerProblem::Pattern { stage, length, repeats });
+                }
+            }
             // The type of a post-processor is not what decides how it is read, so look at the keys.
             if let ("post_processor", Some(single)) = (stage, part.get("single")) {
                 templates += 1;
@@ -158,6 +196,9 @@ pub(crate) fn check_stages(json: &Value) -> Result<(), Vec<TokenizerProblem>> {
     if templates > 1 {
         problems.push(TokenizerProblem::Templates { found: templates });
     }
+    if let Some(model) = object.get("model") {
+        check_merges(model, &mut problems);
+    }
     check_spaces(json, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
@@ -169,6 +210,15 @@ fn parts<'a>(stage: &'a Value, list: &str) -> Vec<&'a Value> {
         all.extend(nested.iter().flat_map(|part| parts(part, list)));
     }
     all
+}
+
+/// Product of the decimal numbers above 0 in a text; the largest `usize` where it overflows.
+fn repeats(regex: &str) -> usize {
+    regex
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|digits| digits.bytes().any(|digit| digit != b'0'))
+        .map(|digits| digits.parse().unwrap_or(usize::MAX))
+        .fold(1, usize::saturating_mul)
 }
 
 /// Checks the template for a single text: every special token is defined, no second text is used.
@@ -195,6 +245,28 @@ fn check_template(
             let found = sequence.get("id").unwrap_or(sequence).to_string();
             problems.push(TokenizerProblem::TemplateSequence { found });
         }
+    }
+}
+
+/// Checks that every merge of a byte-pair model joins two texts to one of the vocabulary.
+fn check_merges(model: &Value, problems: &mut Vec<TokenizerProblem>) {
+    let Some(merges) = model.get("merges").and_then(Value::as_array) else { return };
+    let prefix = model.get("continuing_subword_prefix").unwrap_or(&Value::Null);
+    if !prefix.is_null() && prefix != "" {
+        problems.push(TokenizerProblem::SubwordPrefix { found: prefix.to_string() });
+    }
+    let vocab = model.get("vocab").and_then(Value::as_object);
+    let is_token = |merge: &&Value| {
+        let merged = match merge {
+            // "a b"; what is not two parts is refused when the model is built.
+            Value::String(pair) => pair.replacen(' ', "", 1),
+            Value::Array(pair) => pair.iter().filter_map(Value::as_str).collect(),
+            _ => return true,
+        };
+        vocab.is_some_and(|vocab| vocab.contains_key(&merged))
+    };
+    if let Some(merge) = merges.iter().find(|merge| !is_token(merge)) {
+        problems.push(TokenizerProblem::Merge { merge: merge.to_string() });
     }
 }
 
@@ -275,6 +347,30 @@ mod tests {
         assert!(problem(json!({"post_processor": second})).contains("sequence \"B\""));
         let twice = json!({"type": "Sequence", "processors": [good, good]});
         assert!(problem(json!({"post_processor": twice})).contains("2 templates"));
+    }
+
+    #[test]
+    fn repetition_counts_are_bounded() {
+        let split =
+            |regex: &str| json!({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": regex}}});
+        check_stages(&split(r"\p{N}{1,3}|\s+(?!\S)|a{0,10}")).unwrap();
+        assert!(problem(split("a{18446744073709551615,}")).contains("regular expression"));
+        assert!(problem(split("((a{99999}){99999}){99999}")).contains("multiply to"));
+        assert!(problem(split(&"a".repeat(PATTERN_LENGTH + 1))).contains("16385 bytes"));
+    }
+
+    #[test]
+    fn merges_give_tokens() {
+        let model = |prefix: Value, merges: Value| {
+            json!({"model": {"type": "BPE", "continuing_subword_prefix": prefix,
+                "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": merges}})
+        };
+        check_stages(&model(json!(null), json!([["a", "b"]]))).unwrap();
+        check_stages(&model(json!(""), json!(["a b"]))).unwrap();
+        // Longer than every token: the crate would write past its buffer.
+        assert!(problem(model(json!(null), json!([["ab", "ab"]]))).contains("[\"ab\",\"ab\"]"));
+        assert!(problem(model(json!(null), json!(["b a"]))).contains("\"b a\""));
+        assert!(problem(model(json!("##"), json!([]))).contains("\"##\""));
     }
 
     #[test]

@@ -5,13 +5,30 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod append_kv_in_place;
+pub mod canonicalize;
+mod eliminate_common;
+mod eliminate_dead;
+pub mod fold_constants;
+pub mod fuse_residual_norm;
+pub mod fuse_rms_norm;
+pub mod fuse_swiglu;
+mod legalize;
 pub mod matcher;
+mod pack_projections;
 mod pass;
 mod pipeline;
 mod position;
 mod remark;
 mod rewrite;
+mod storage;
+#[cfg(test)]
+mod testing;
 
+pub use eliminate_common::EliminateCommon;
+pub use eliminate_dead::EliminateDead;
+pub use legalize::Legalize;
+pub use pack_projections::PackProjections;
 pub use pass::{AppliedRewrite, Changed, Pass, PassContext, PassError};
 pub use pipeline::{Observer, Pipeline, PipelineOptions, PipelineReport, VerifyMode};
 pub use remark::Remark;

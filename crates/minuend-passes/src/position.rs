@@ -108,9 +108,7 @@ impl Analysis<'_> {
     fn unchecked_form(&mut self, value: ValueId, ty: &TensorType) -> Option<IndexForm> {
         match self.graph.def(value) {
             Op::Iota(iota) if iota.size.is(1) => Some(IndexForm::splat(Dim::zero(), 1)),
-            Op::Iota(_) => {
-                Some(IndexForm { coefficients: smallvec![1], constant: Dim::zero() })
-            }
+            Op::Iota(_) => Some(IndexForm { coefficients: smallvec![1], constant: Dim::zero() }),
             Op::DimValue(dim) => Some(IndexForm::splat(dim.size.clone(), 0)),
             Op::Constant(constant) => literal_form(constant),
             Op::Cast(_) => {

@@ -219,8 +219,8 @@ struct Tensors<'a> {
 impl Tensors<'_> {
     fn step(&self, index: usize, step: &Step) -> Result<BoundStep, BindError> {
         Ok(match step {
-            Step::Copy { from, to, .. } => {
-                BoundStep::Copy { from: self.tensor(from)?, to: self.tensor(to)? }
+            Step::Copy(copy) => {
+                BoundStep::Copy { from: self.tensor(&copy.from)?, to: self.tensor(&copy.to)? }
             }
             Step::Launch(launch) => {
                 let operands = launch.operands.iter().map(|tensor| self.tensor(tensor));

@@ -19,6 +19,7 @@ pub use arena::{ALIGNMENT, Placement};
 pub use bind::{BindError, BoundLaunch, BoundProgram, BoundStep, BoundTensor};
 pub use print::DisplayProgram;
 pub use program::{
-    Argument, Block, Launch, Output, Program, StateSlot, Step, Storage, TensorRef, WeightSlot,
+    Argument, Block, CopyStep, Launch, Output, Program, StateSlot, Step, Storage, TensorRef,
+    WeightSlot,
 };
 pub use schedule::{PlanError, plan};

@@ -21,9 +21,9 @@ pub(crate) fn assign(blocks: &mut [Block], steps: &[Step], outputs: &[Output]) {
                 launch.operands.iter().for_each(|tensor| touch(tensor, index));
                 launch.results.iter().for_each(|tensor| touch(tensor, index));
             }
-            Step::Copy { from, to, .. } => {
-                touch(from, index);
-                touch(to, index);
+            Step::Copy(copy) => {
+                touch(&copy.from, index);
+                touch(&copy.to, index);
             }
         }
     }

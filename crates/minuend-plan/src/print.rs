@@ -64,8 +64,9 @@ impl fmt::Display for DisplayProgram<'_> {
         }
         for (index, step) in program.steps.iter().enumerate() {
             match step {
-                Step::Copy { from, to, label } => {
-                    writeln!(f, "  {index:4} copy {} -> {} ; {label}", place(from), place(to))?;
+                Step::Copy(copy) => {
+                    let (from, to) = (place(&copy.from), place(&copy.to));
+                    writeln!(f, "  {index:4} copy {from} -> {to} ; {}", copy.label)?;
                 }
                 Step::Launch(launch) => {
                     let operands: Vec<String> =

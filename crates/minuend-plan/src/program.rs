@@ -103,20 +103,24 @@ pub struct Launch {
     pub label: String,
 }
 
+/// A copy between tensors of one shape and type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyStep {
+    /// Read.
+    pub from: TensorRef,
+    /// Written.
+    pub to: TensorRef,
+    /// The value moved, for plans and profiles.
+    pub label: String,
+}
+
 /// One step of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Runs a kernel.
     Launch(Launch),
-    /// Copies elements between tensors of one shape and type.
-    Copy {
-        /// Read.
-        from: TensorRef,
-        /// Written.
-        to: TensorRef,
-        /// The value moved, for plans and profiles.
-        label: String,
-    },
+    /// Moves elements.
+    Copy(Box<CopyStep>),
 }
 
 /// A linear program over buffers, with sizes that are polynomials.
@@ -151,7 +155,7 @@ impl Program {
     pub fn launches_of(&self, mnemonic: &str) -> usize {
         let is_of = |step: &&Step| match step {
             Step::Launch(launch) => self.kernels[launch.kernel].op.mnemonic() == mnemonic,
-            Step::Copy { .. } => false,
+            Step::Copy(_) => false,
         };
         self.steps.iter().filter(is_of).count()
     }

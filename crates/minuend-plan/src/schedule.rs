@@ -14,7 +14,8 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::lifetime;
 use crate::program::{
-    Argument, Block, Launch, Output, Program, StateSlot, Step, Storage, TensorRef, WeightSlot,
+    Argument, Block, CopyStep, Launch, Output, Program, StateSlot, Step, Storage, TensorRef,
+    WeightSlot,
 };
 use crate::storage_order::result_strides;
 
@@ -211,7 +212,7 @@ impl<'g> Planner<'g> {
     }
 
     fn copy(&mut self, from: TensorRef, to: TensorRef, label: String) {
-        self.program.steps.push(Step::Copy { from, to, label });
+        self.program.steps.push(Step::Copy(Box::new(CopyStep { from, to, label })));
     }
 
     /// The same elements in row-major order in a block of their own.
@@ -303,7 +304,7 @@ impl<'g> Planner<'g> {
                 .last()
                 .zip(place.strides.last())
                 .is_none_or(|(size, stride)| stride.is(1) || size.is(1));
-            let is_dense = place.strides == dense_strides(&place.shape);
+            let is_dense = is_row_major(&place);
             let fits = is_dense || self.target.reads_strided(op, slot, last_is_dense);
             let label = self.label(*value);
             operands.push(if fits { place } else { self.copy_dense(place, label) });
@@ -338,11 +339,17 @@ impl<'g> Planner<'g> {
         };
         let moved: Vec<State> =
             states.iter().filter(|state| is_moved(self, state)).copied().collect();
-        // Writing one state must not change an output or another next state that is still to be read.
+        // Writing one state must not change an output or another next state that is still to be read;
+        // arguments and weights are not memory that outputs are read from.
         let mut outputs = Vec::new();
         for (index, value) in self.graph.outputs().into_iter().enumerate() {
             let mut tensor = self.place(value);
-            if matches!(tensor.storage, Storage::State(_)) && !moved.is_empty() {
+            let is_volatile = match tensor.storage {
+                Storage::Block(_) => false,
+                Storage::State(_) => !moved.is_empty(),
+                Storage::Argument(_) | Storage::Weight(_) => true,
+            };
+            if is_volatile {
                 tensor = self.copy_dense(tensor, self.label(value));
             }
             let name = self.graph.value_name(value).cloned();
@@ -383,4 +390,11 @@ fn view_of(source: &TensorRef, op: &Op) -> Option<TensorRef> {
     let view = View::strided(source.offset.clone(), &source.shape, &source.strides).apply(op)?;
     let (shape, strides) = (view.shape(), view.strides()?);
     Some(TensorRef { offset: view.offset, shape, strides, ..source.clone() })
+}
+
+/// True if the elements lie in row-major order without gaps; strides of axes of size 1 do not matter.
+fn is_row_major(place: &TensorRef) -> bool {
+    let dense = dense_strides(&place.shape);
+    let mut axes = place.shape.iter().zip(place.strides.iter().zip(&dense));
+    axes.all(|(size, (stride, dense))| size.is(1) || stride == dense)
 }

@@ -1,7 +1,7 @@
 //! Times of the CPU kernels on this machine: `cargo run --release --example kernel_times`.
 //!
-//! Each figure is the median of repeated runs in a pool of 2 threads (or the number given as the
-//! first argument).
+//! Each figure is the fastest of repeated runs, the one least disturbed, in a pool of 2 threads (or
+//! the number given as the first argument).
 #![allow(clippy::print_stdout)]
 
 use std::time::Instant;
@@ -14,20 +14,19 @@ use minuend_runtime_cpu::kernels::{
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Median seconds of `runs` runs, after one that is not counted.
-fn median_seconds(
+/// Seconds of the fastest of `runs` runs, after one that is not counted.
+fn best_seconds(
     runs: usize,
     mut work: impl FnMut() -> Result<(), KernelError>,
 ) -> Result<f64, KernelError> {
     work()?;
-    let mut seconds = Vec::with_capacity(runs);
+    let mut best = f64::INFINITY;
     for _ in 0..runs {
         let start = Instant::now();
         work()?;
-        seconds.push(start.elapsed().as_secs_f64());
+        best = best.min(start.elapsed().as_secs_f64());
     }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[runs / 2])
+    Ok(best)
 }
 
 /// Numbers in -1..1 without a pattern that a kernel could profit from.
@@ -49,7 +48,7 @@ fn time_attention(queries: usize, keys: usize, kv_heads: usize, differential: bo
     let v = values(kv_heads * keys * HEAD_DIM);
     let lambda = values(heads * queries);
     let mut out = vec![0.0; heads * queries * HEAD_DIM];
-    let seconds = median_seconds(50, || {
+    let seconds = best_seconds(50, || {
         let q = StridedRef::dense(&q, &[1, 8, queries, HEAD_DIM])?;
         let k = StridedRef::dense(&k, &[1, kv_heads, keys, HEAD_DIM])?;
         let v = StridedRef::dense(&v, &[1, kv_heads, keys, HEAD_DIM])?;
@@ -74,7 +73,7 @@ fn time_matmul(name: &str, m: usize, weight: WeightRef<'_>, n: usize, k: usize) 
     let x = values(m * k);
     let mut out = vec![0.0; m * n];
     let weight = [WeightRows::new(weight, n, k)?];
-    let seconds = median_seconds(20, || {
+    let seconds = best_seconds(20, || {
         let x = StridedRef::dense(&x, &[m, k])?;
         matmul_weight(x, &weight, StridedMut::dense(&mut out, &[m, n])?)
     })?;
@@ -98,14 +97,14 @@ fn time_memory(bytes: usize) -> Outcome {
     let from = vec![1u64; bytes / 8];
     let mut to = vec![0u64; bytes / 8];
     let part = from.len().div_ceil(rayon::current_num_threads());
-    let copy = median_seconds(20, || {
+    let copy = best_seconds(20, || {
         to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| {
             to.copy_from_slice(from);
         });
         Ok(())
     })?;
     let mut total = 0u64;
-    let read = median_seconds(20, || {
+    let read = best_seconds(20, || {
         let sums = from.par_chunks(part).map(|part| part.iter().fold(0u64, |a, b| a ^ b));
         total = sums.reduce(|| 0, |a, b| a ^ b).max(total);
         Ok(())

@@ -5,7 +5,9 @@
 //! `ThreadPool::install`. The instruction set is chosen at run time. Every size is a run-time
 //! value, and an output with a zero-length axis is left as it is.
 
+mod along_axis;
 mod attention;
+mod elementwise;
 mod error;
 mod exponential;
 mod few_rows;
@@ -26,7 +28,10 @@ mod tile_product;
 mod view;
 mod weight;
 
+pub use along_axis::Reduction;
+pub(crate) use along_axis::{reduce, softmax_along};
 pub use attention::{attention, diff_attention};
+pub(crate) use elementwise::{fill_rows, map, map2, select};
 pub use error::KernelError;
 pub use gather_rows::gather_rows;
 pub use mask::Mask;

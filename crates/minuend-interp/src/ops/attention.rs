@@ -50,19 +50,7 @@ impl<'a> QueryHeads<'a> {
         let [batches, heads, queries, head_dim] = sizes(q)?;
         let [_, kv_heads, keys, value_dim] = sizes(v)?;
         let (q, k, v) = (reals(q)?, reals(k)?, reals(v)?);
-        Ok(QueryHeads {
-            op,
-            q,
-            k,
-            v,
-            batches,
-            heads,
-            queries,
-            kv_heads,
-            keys,
-            head_dim,
-            value_dim,
-        })
+        Ok(QueryHeads { op, q, k, v, batches, heads, queries, kv_heads, keys, head_dim, value_dim })
     }
 
     /// What one query reads from its keys: `sum over j of softmax(scale * q . k_j) v_j`. Zero if it

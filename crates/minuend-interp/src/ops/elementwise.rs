@@ -189,7 +189,11 @@ pub(crate) fn select(condition: &Tensor, a: &Tensor, b: &Tensor, ty: &ResultType
 }
 
 fn choose<T: Copy>(condition: &[bool], a: &[T], b: &[T]) -> Vec<T> {
-    condition.iter().zip(a.iter().zip(b)).map(|(holds, (a, b))| if *holds { *a } else { *b }).collect()
+    condition
+        .iter()
+        .zip(a.iter().zip(b))
+        .map(|(holds, (a, b))| if *holds { *a } else { *b })
+        .collect()
 }
 
 /// Conversion of the element type. Between float types nothing is rounded. A float becomes an integer by

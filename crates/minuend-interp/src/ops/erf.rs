@@ -39,7 +39,7 @@ fn complement(x: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Values to 17 digits (Abramowitz and Stegun, table 7.1, and its continuation).
+    /// Values to the last digit of f64, from the C library's `erf`.
     #[test]
     fn tabulated_values() {
         let table = [
@@ -48,7 +48,7 @@ mod tests {
             (0.5, 0.520_499_877_813_046_5),
             (1.0, 0.842_700_792_949_714_9),
             (2.0, 0.995_322_265_018_952_7),
-            (2.999, 0.999_977_770_258_364_5),
+            (2.999, 0.999_977_769_831_400_2),
             (3.0, 0.999_977_909_503_001_4),
             (4.0, 0.999_999_984_582_742_1),
             (7.0, 1.0),

@@ -23,11 +23,9 @@ pub(crate) fn slice(op: &Slice, x: &Tensor, ty: &ResultType, context: &Context<'
     }
     let mut strides = row_major_strides(x.shape());
     let start = context.size(&op.start)? * strides[op.axis];
-    // A result of one element has no neighbour, however far the step would lead.
-    strides[op.axis] = strides[op.axis].saturating_mul(op.step as usize);
-    if ty.shape[op.axis] == 1 {
-        strides[op.axis] = 0;
-    }
+    // One element has no neighbour, and a step beyond the axis would lead anywhere.
+    let step = if ty.shape[op.axis] == 1 { 0 } else { op.step as usize };
+    strides[op.axis] *= step;
     Ok(x.data().pick(Offsets::new(&ty.shape, strides, start)))
 }
 

@@ -16,7 +16,8 @@ pub(crate) fn matmul(op: Matmul, lhs: &Tensor, rhs: &Tensor, ty: &ResultType) ->
 
     let mut product = vec![0.0; ty.elements];
     // Offsets over the outer axes count whole matrices.
-    let matrices = Offsets::broadcast(left_outer, outer).zip(Offsets::broadcast(right_outer, outer));
+    let matrices =
+        Offsets::broadcast(left_outer, outer).zip(Offsets::broadcast(right_outer, outer));
     for (result, (a, b)) in matrices.enumerate() {
         let b = &right[b * k * n..(b + 1) * k * n];
         for row in 0..m {

@@ -100,7 +100,7 @@ impl UnaryOp {
     }
 }
 
-/// A function of two elements of the same type.
+/// A function of two elements of the same type. Integer arithmetic wraps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
     /// `a + b`.
@@ -234,8 +234,8 @@ pub(crate) fn infer_select(operands: Operands<'_>) -> Infer<TensorType> {
     Ok(TensorType { dtype: a.dtype, shape: operands.broadcast()? })
 }
 
-/// Conversion to another element type. Float to integer truncates towards zero and saturates; truth
-/// values become 0 and 1; a number is true when it is not 0.
+/// Conversion to another element type. Float to integer truncates towards zero and saturates, NaN gives
+/// 0; i64 to i32 keeps the low bits; truth values become 0 and 1; a number is true when it is not 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cast {
     /// The result's element type.

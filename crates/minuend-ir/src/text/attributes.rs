@@ -177,13 +177,16 @@ impl<'a> Reader<'a> {
     }
 
     /// An error for every attribute given that the op did not ask for.
-    pub(super) fn unknown(self) -> impl Iterator<Item = ParseError> {
-        let Reader { op, given, asked, .. } = self;
-        given.iter().filter(|given| !asked.contains(&given.name)).map(move |given| {
-            let (op, found) = (op.to_string(), given.name.to_string());
-            let kind = ParseErrorKind::UnknownAttribute { op, found, known: asked.clone() };
-            ParseError { span: given.span, kind }
-        }).collect::<Vec<_>>().into_iter()
+    pub(super) fn unknown(self) -> Vec<ParseError> {
+        let unknown = self.given.iter().filter(|given| !self.asked.contains(&given.name));
+        unknown
+            .map(|given| {
+                let (op, found) = (self.op.to_string(), given.name.to_string());
+                let kind =
+                    ParseErrorKind::UnknownAttribute { op, found, known: self.asked.clone() };
+                ParseError { span: given.span, kind }
+            })
+            .collect()
     }
 
     fn optional<T>(
@@ -322,10 +325,7 @@ fn list<T>(cursor: &mut Cursor<'_>, item: fn(&mut Cursor<'_>) -> Parse<T>) -> Pa
     Ok(items)
 }
 
-fn one_or_list<T>(
-    cursor: &mut Cursor<'_>,
-    item: fn(&mut Cursor<'_>) -> Parse<T>,
-) -> Parse<Vec<T>> {
+fn one_or_list<T>(cursor: &mut Cursor<'_>, item: fn(&mut Cursor<'_>) -> Parse<T>) -> Parse<Vec<T>> {
     if cursor.is_mark("[") { list(cursor, item) } else { Ok(vec![item(cursor)?]) }
 }
 

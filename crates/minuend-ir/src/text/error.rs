@@ -114,7 +114,7 @@ pub enum ParseErrorKind {
     },
     /// The op cannot be applied to these operands, or its result has another type.
     #[error("{0}")]
-    Type(VerifyErrorKind),
+    Type(Box<VerifyErrorKind>),
     /// The right of `->` is no state input.
     #[error("{0} is not a state input")]
     NotAState(String),

@@ -40,8 +40,8 @@ impl fmt::Display for TokenKind {
         match self {
             TokenKind::Word(text) | TokenKind::Number(text) => write!(f, "`{text}`"),
             TokenKind::String(text) => write!(f, "string {text:?}"),
-            TokenKind::Value(name) => write!(f, "`%{name}`"),
-            TokenKind::Graph(name) => write!(f, "`@{name}`"),
+            TokenKind::Value(name) => write!(f, "`{}`", value_label(name)),
+            TokenKind::Graph(name) => write!(f, "`@{}`", bare_or_quoted(name)),
             TokenKind::Mark(mark) => write!(f, "`{mark}`"),
             TokenKind::End => f.write_str("end of file"),
         }
@@ -57,11 +57,10 @@ pub(super) struct Token {
 }
 
 /// Marks, longest first where one begins another.
-const MARKS: [&str; 14] =
-    ["..=", "->", "(", ")", "{", "}", "[", "]", ",", ":", "=", "+", "-", "*"];
+const MARKS: [&str; 14] = ["..=", "->", "(", ")", "{", "}", "[", "]", ",", ":", "=", "+", "-", "*"];
 
 /// True for a name that is printed without quotes.
-pub(super) fn is_bare(name: &str) -> bool {
+fn is_bare(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_name_byte)
 }
 
@@ -194,7 +193,8 @@ impl Lexer<'_> {
         let digit = |byte: u8| byte.is_ascii_digit();
         let mut text = self.take(digit);
         // `1..=64` is a range: a fraction has a digit behind the point.
-        if self.rest().starts_with('.') && self.rest()[1..].starts_with(|c: char| c.is_ascii_digit())
+        if self.rest().starts_with('.')
+            && self.rest()[1..].starts_with(|c: char| c.is_ascii_digit())
         {
             self.bump();
             text.push('.');
@@ -265,6 +265,16 @@ impl Lexer<'_> {
             _ => None,
         }
     }
+}
+
+/// A name as the text has it, behind its sign.
+pub(super) fn bare_or_quoted(name: &str) -> String {
+    if is_bare(name) { name.to_string() } else { quote(name) }
+}
+
+/// A value's name with its sign: `%x`, `%"a b"`.
+pub(super) fn value_label(name: &str) -> String {
+    format!("%{}", bare_or_quoted(name))
 }
 
 /// A string in quotes, escaped so that the lexer reads it back.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::lex::{is_bare, quote};
+use super::lex::value_label;
 use crate::graph::Graph;
 use crate::order::topological;
 use crate::value::{NodeId, ValueId};
@@ -38,8 +38,7 @@ impl ValueNames {
     /// The value's name with its sign: `%x`, `%"a b"`, `%12`. A dead value is `%?`.
     pub fn of(&self, value: ValueId) -> String {
         match self.0.get(&value) {
-            Some(name) if is_bare(name) => format!("%{name}"),
-            Some(name) => format!("%{}", quote(name)),
+            Some(name) => value_label(name),
             None => "%?".to_string(),
         }
     }

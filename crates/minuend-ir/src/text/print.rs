@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::attributes::{Attribute, attributes_of};
-use super::lex::{is_bare, quote};
+use super::lex::{bare_or_quoted, quote};
 use super::names::ValueNames;
 use crate::graph::{Graph, GraphLevel};
 use crate::op::Op;
@@ -41,9 +41,8 @@ struct Printer<'g> {
 
 impl Printer<'_> {
     fn signature(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.graph.name();
-        let name = if is_bare(name) { name.to_string() } else { quote(name) };
-        write!(f, "graph @{name}(")?;
+        let name = Some(self.graph.name()).filter(|name| !name.is_empty()).unwrap_or("unnamed");
+        write!(f, "graph @{}(", bare_or_quoted(name))?;
         match self.graph.inputs() {
             [] => {}
             [only] => f.write_str(&self.parameter(*only))?,
@@ -81,8 +80,9 @@ impl Printer<'_> {
             };
             format!("{} in {}..={}{step}", info.name, info.min, info.max)
         });
-        let aliases =
-            symbols.aliases().map(|(name, dim)| format!("{name} = {}", dim.display_expanded(symbols)));
+        let aliases = symbols
+            .aliases()
+            .map(|(name, dim)| format!("{name} = {}", dim.display_expanded(symbols)));
         let bounds: Vec<String> = ranges.chain(aliases).collect();
         if bounds.is_empty() {
             return Ok(());

@@ -10,9 +10,10 @@ const ROUND_AND_BIAS: f32 = 12_583_039.0;
 /// ln 2 in two parts; the high one has few enough bits for its product with `n` to be exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
-/// `exp(r) = 1 + r + r^2 p(r)` for `|r| <= ln 2 / 2`: the Cephes `expf` polynomial, highest first.
+/// `exp(r) = 1 + r + r^2 p(r)` for `|r| <= ln 2 / 2`: the Cephes `expf` polynomial, highest first,
+/// rounded to f32.
 const POLYNOMIAL: [f32; 6] =
-    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 
 /// `exp(x)` for `x <= 88`, relative error about 1e-7. `-inf` and every `x` below -87.3 give 0, NaN
 /// gives NaN.

@@ -1,15 +1,17 @@
 //! Products of few activation rows with weight rows, as in decoding, where the weight's bytes are
 //! the cost: each weight row is read once, for all activation rows.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use super::StridedRef;
 use super::weight::{WeightElement, load_lanes};
 
-/// Most activation rows that one pass over the weight takes.
-pub(super) const MAX_ROWS: usize = 8;
+/// Activation rows whose dot products with a weight row are accumulated in registers together.
+pub(super) const GROUP_ROWS: usize = 8;
 
-/// Activation rows in the order in which the dot products read them: by blocks of two vectors, in
+/// At most [`GROUP_ROWS`] activation rows in the order in which the dot products read them: by blocks of two vectors, in
 /// each block row by row, the elements of a block in the order of [`WeightElement::widen`], the
 /// last block padded with zeros.
 pub(super) struct Arranged {
@@ -18,42 +20,53 @@ pub(super) struct Arranged {
     cols: usize,
 }
 
-/// Arranges `x[m, k]` for weights whose `EVEN_ODD` is the given one.
+/// Arranges the rows of `x[m, k]` in groups for weights whose `EVEN_ODD` is the given one.
 pub(super) struct Arrange<'a, 'x> {
     pub(super) x: &'a StridedRef<'x, f32>,
     pub(super) even_odd: bool,
 }
 
 impl WithSimd for Arrange<'_, '_> {
-    type Output = Arranged;
+    type Output = Vec<Arranged>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> Arranged {
+    fn with_simd<S: Simd>(self, _simd: S) -> Vec<Arranged> {
         let (lanes, block) = (S::F32_LANES, 2 * S::F32_LANES);
-        let rows = self.x.shape().first().copied().unwrap_or(1);
+        let count = self.x.shape().first().copied().unwrap_or(0);
         let cols = self.x.row_len();
-        let mut elements = vec![0.0; cols.div_ceil(block) * rows * block];
-        for row in 0..rows {
-            for (b, from) in self.x.row(row).chunks(block).enumerate() {
-                let to = &mut elements[(b * rows + row) * block..][..block];
-                if self.even_odd {
-                    for (i, value) in from.iter().enumerate() {
-                        to[i / 2 + i % 2 * lanes] = *value;
+        let group = |first: usize| {
+            let rows = GROUP_ROWS.min(count - first);
+            let mut elements = vec![0.0; cols.div_ceil(block) * rows * block];
+            for row in 0..rows {
+                for (b, from) in self.x.row(first + row).chunks(block).enumerate() {
+                    let to = &mut elements[(b * rows + row) * block..][..block];
+                    if self.even_odd {
+                        for (i, value) in from.iter().enumerate() {
+                            to[i / 2 + i % 2 * lanes] = *value;
+                        }
+                    } else {
+                        to[..from.len()].copy_from_slice(from);
                     }
-                } else {
-                    to[..from.len()].copy_from_slice(from);
                 }
             }
-        }
-        Arranged { elements, rows, cols }
+            Arranged { elements, rows, cols }
+        };
+        (0..count).step_by(GROUP_ROWS).map(group).collect()
     }
 }
 
-/// Dot products of every weight row with every activation row; `store(x_row, weight_row, value)`
-/// receives each one. At most [`MAX_ROWS`] activation rows.
+/// Weight rows whose dot products are taken together, one piece of the inner axis at a time.
+const ROW_TILE: usize = 16;
+/// Activation elements of a group in such a piece: they stay in the first-level cache while the
+/// rows of a tile pass over them.
+const PIECE_ELEMENTS: usize = 4096;
+
+/// Dot products of every weight row with every activation row of the groups;
+/// `store(x_row, weight_row, value)` receives each one, `x_row` counted over the groups, each of
+/// which but the last has [`GROUP_ROWS`] rows.
 pub(super) struct DotRows<'a, W, F> {
     pub(super) weight: &'a [W],
-    pub(super) x: &'a Arranged,
+    pub(super) groups: &'a [Arranged],
     pub(super) store: F,
 }
 
@@ -62,60 +75,112 @@ impl<W: WeightElement, F: FnMut(usize, usize, f32)> WithSimd for DotRows<'_, W, 
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { weight, x, mut store } = self;
-        let rows = weight.len() / x.cols.max(1);
-        // Fewer weight rows at once where more activation rows need accumulators.
-        match x.rows {
-            1 => all::<S, W, 1, 4>(simd, weight, x, rows, &mut store),
-            2 => all::<S, W, 2, 4>(simd, weight, x, rows, &mut store),
-            3 => all::<S, W, 3, 2>(simd, weight, x, rows, &mut store),
-            4 => all::<S, W, 4, 2>(simd, weight, x, rows, &mut store),
-            5 => all::<S, W, 5, 2>(simd, weight, x, rows, &mut store),
-            6 => all::<S, W, 6, 2>(simd, weight, x, rows, &mut store),
-            7 => all::<S, W, 7, 2>(simd, weight, x, rows, &mut store),
-            8 => all::<S, W, 8, 2>(simd, weight, x, rows, &mut store),
-            _ => {}
+        let Self { weight, groups, mut store } = self;
+        let Some(first_group) = groups.first() else { return };
+        let (cols, block) = (first_group.cols, 2 * S::F32_LANES);
+        let rows = weight.len() / cols.max(1);
+        let blocks = cols.div_ceil(block);
+        let piece = (PIECE_ELEMENTS / (first_group.rows.max(1) * block)).max(1);
+        let mut sums = vec![simd.splat_f32s(0.0); groups.len() * ROW_TILE * GROUP_ROWS];
+        for first_row in (0..rows).step_by(ROW_TILE) {
+            let tile_rows = ROW_TILE.min(rows - first_row);
+            let tile = &weight[first_row * cols..(first_row + tile_rows) * cols];
+            sums.fill(simd.splat_f32s(0.0));
+            for first in (0..blocks).step_by(piece) {
+                let range = first..(first + piece).min(blocks);
+                for (x, sums) in groups.iter().zip(sums.chunks_exact_mut(ROW_TILE * GROUP_ROWS)) {
+                    let range = range.clone();
+                    // Fewer weight rows at once where accumulators would run out of registers.
+                    match (x.rows, S::REGISTER_COUNT >= 32) {
+                        (1, _) => add_piece::<S, W, 1, 4>(simd, tile, x, range, sums),
+                        (2, true) => add_piece::<S, W, 2, 4>(simd, tile, x, range, sums),
+                        (3, true) => add_piece::<S, W, 3, 4>(simd, tile, x, range, sums),
+                        (4, true) => add_piece::<S, W, 4, 4>(simd, tile, x, range, sums),
+                        (5, true) => add_piece::<S, W, 5, 2>(simd, tile, x, range, sums),
+                        (6, true) => add_piece::<S, W, 6, 2>(simd, tile, x, range, sums),
+                        (7, true) => add_piece::<S, W, 7, 2>(simd, tile, x, range, sums),
+                        (_, true) => add_piece::<S, W, GROUP_ROWS, 2>(simd, tile, x, range, sums),
+                        (2, _) => add_piece::<S, W, 2, 2>(simd, tile, x, range, sums),
+                        (3, _) => add_piece::<S, W, 3, 2>(simd, tile, x, range, sums),
+                        (4, _) => add_piece::<S, W, 4, 2>(simd, tile, x, range, sums),
+                        (5, _) => add_piece::<S, W, 5, 1>(simd, tile, x, range, sums),
+                        (6, _) => add_piece::<S, W, 6, 1>(simd, tile, x, range, sums),
+                        (7, _) => add_piece::<S, W, 7, 1>(simd, tile, x, range, sums),
+                        _ => add_piece::<S, W, GROUP_ROWS, 1>(simd, tile, x, range, sums),
+                    }
+                }
+            }
+            for (g, x) in groups.iter().enumerate() {
+                for row in 0..tile_rows {
+                    let sums = &sums[(g * ROW_TILE + row) * GROUP_ROWS..][..x.rows];
+                    for (m, sum) in sums.iter().enumerate() {
+                        store(g * GROUP_ROWS + m, first_row + row, simd.reduce_sum_f32s(*sum));
+                    }
+                }
+            }
         }
     }
 }
 
+/// Adds the products of the tile's rows with a group's `M` rows over a range of blocks.
 #[inline(always)]
-fn all<S: Simd, W: WeightElement, const M: usize, const N: usize>(
+fn add_piece<S: Simd, W: WeightElement, const M: usize, const N: usize>(
     simd: S,
-    weight: &[W],
+    tile: &[W],
     x: &Arranged,
-    rows: usize,
-    store: &mut impl FnMut(usize, usize, f32),
+    blocks: Range<usize>,
+    sums: &mut [S::f32s],
 ) {
+    let rows = tile.len() / x.cols;
     let mut row = 0;
     while row + N <= rows {
-        dots::<S, W, M, N>(simd, weight, x, row, store);
+        add_rows::<S, W, M, N>(
+            simd,
+            &tile[row * x.cols..],
+            x,
+            blocks.clone(),
+            &mut sums[row * GROUP_ROWS..],
+        );
         row += N;
     }
     while row < rows {
-        dots::<S, W, M, 1>(simd, weight, x, row, store);
+        add_rows::<S, W, M, 1>(
+            simd,
+            &tile[row * x.cols..],
+            x,
+            blocks.clone(),
+            &mut sums[row * GROUP_ROWS..],
+        );
         row += 1;
     }
 }
 
-/// `M` activation rows with weight rows `first..first + N`.
+/// As [`add_piece`], for the first `N` weight rows.
+#[allow(clippy::needless_range_loop, reason = "sums and stored sums are transposed")]
 #[inline(always)]
-fn dots<S: Simd, W: WeightElement, const M: usize, const N: usize>(
+fn add_rows<S: Simd, W: WeightElement, const M: usize, const N: usize>(
     simd: S,
     weight: &[W],
     x: &Arranged,
-    first: usize,
-    store: &mut impl FnMut(usize, usize, f32),
+    blocks: Range<usize>,
+    stored: &mut [S::f32s],
 ) {
     let block = 2 * S::F32_LANES;
     let mut rows = [&[] as &[W]; N];
     for (n, row) in rows.iter_mut().enumerate() {
-        *row = &weight[(first + n) * x.cols..][..x.cols];
+        *row = &weight[n * x.cols..][..x.cols];
     }
     let mut sums = [[simd.splat_f32s(0.0); N]; M];
+    for m in 0..M {
+        for n in 0..N {
+            sums[m][n] = stored[n * GROUP_ROWS + m];
+        }
+    }
     let whole = x.cols / block;
-    let mut x_blocks = x.elements.chunks_exact(M * block);
-    for (b, x_block) in x_blocks.by_ref().take(whole).enumerate() {
+    let x_piece = &x.elements[blocks.start * M * block..blocks.end * M * block];
+    let mut x_blocks = x_piece.chunks_exact(M * block);
+    for b in blocks.start..blocks.end.min(whole) {
+        let Some(x_block) = x_blocks.next() else { break };
         let mut chunks = [&[] as &[W]; N];
         for n in 0..N {
             chunks[n] = &rows[n][b * block..(b + 1) * block];
@@ -136,9 +201,9 @@ fn dots<S: Simd, W: WeightElement, const M: usize, const N: usize>(
         }
         multiply::<S, W, M, N>(simd, chunks, x_block, &mut sums);
     }
-    for (m, sums) in sums.iter().enumerate() {
-        for (n, sum) in sums.iter().enumerate() {
-            store(m, first + n, simd.reduce_sum_f32s(*sum));
+    for m in 0..M {
+        for n in 0..N {
+            stored[n * GROUP_ROWS + m] = sums[m][n];
         }
     }
 }
@@ -183,19 +248,19 @@ mod tests {
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
             let x = Arrange { x: self.x, even_odd: W::EVEN_ODD }.with_simd(simd);
-            let n = self.weight.len() / x.cols;
-            let mut out = vec![f32::NAN; x.rows * n];
+            let n = self.weight.len() / self.x.row_len();
+            let mut out = vec![f32::NAN; self.x.shape()[0] * n];
             let store = |m: usize, row: usize, value| out[m * n + row] = value;
-            DotRows { weight: self.weight, x: &x, store }.with_simd(simd);
+            DotRows { weight: self.weight, groups: &x, store }.with_simd(simd);
             out
         }
     }
 
     fn check<W: WeightElement>(narrow: impl Fn(f32) -> W, wide: impl Fn(W) -> f32) {
         let mut source = Source::new(3);
-        for k in [1, 15, 32, 33, 95] {
-            for m in 1..=MAX_ROWS {
-                for n in [1, 2, 4, 7] {
+        for k in [1, 15, 32, 33, 95, 1100] {
+            for m in (1..=GROUP_ROWS).chain([13, 24]) {
+                for n in [1, 4, 7, 19] {
                     let x = source.floats(m * (k + 2), 1.0);
                     let weight: Vec<W> =
                         source.floats(n * k, 1.0).into_iter().map(&narrow).collect();

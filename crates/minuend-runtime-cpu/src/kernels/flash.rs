@@ -138,9 +138,12 @@ impl WithSimd for Attend<'_, '_> {
         let mut first = keys.start;
         while first < keys.end {
             let tile_keys = KEY_TILE.min(keys.end - first);
-            let k_rows = Tile {
-                data: &problem.k.data()[k_head + first * k_strides[2]..],
-                stride: k_strides[2],
+            let k_rows = if head_dim == 0 {
+                // Keys without elements: every score is 0, and there may be nothing to slice.
+                Tile { data: &[], stride: 0 }
+            } else {
+                let from = k_head + first * k_strides[2];
+                Tile { data: &problem.k.data()[from..], stride: k_strides[2] }
             };
             if transpose {
                 transpose_keys(k_rows, tile_keys, head_dim, transposed);

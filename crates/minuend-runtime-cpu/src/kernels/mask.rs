@@ -17,12 +17,13 @@ pub enum Mask {
 impl Mask {
     /// The keys that query row `row` sees; both ends grow with `row`.
     pub(super) fn visible(self, row: usize, queries: usize, keys: usize) -> Range<usize> {
-        let end = (row + 1 + keys).saturating_sub(queries).min(keys);
+        let past = row.saturating_add(1).saturating_add(keys);
+        let end = past.saturating_sub(queries).min(keys);
         match self {
             Self::Full => 0..keys,
             Self::Causal => 0..end,
             Self::SlidingWindow(window) => {
-                let start = (row + 1 + keys).saturating_sub(queries.saturating_add(window));
+                let start = past.saturating_sub(queries.saturating_add(window));
                 start.min(end)..end
             }
         }

@@ -2,15 +2,18 @@
 
 use std::ops::Range;
 
+use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::few_rows::{Arrange, Arranged, DotRows, MAX_ROWS};
+use super::few_rows::{Arrange, Arranged, DotRows};
 use super::gemm_call::{Matrix, MatrixOut, gemm_into};
 use super::scratch::Scratch;
 use super::view::SharedOut;
 use super::weight::WeightElement;
 use super::{KernelError, StridedMut, StridedRef, WeightRef, WeightRows};
 
+/// Up to this many activation rows, dot products cost less than the packing of a tiled product.
+const FEW_ROWS: usize = 32;
 /// Below this many multiplications a product runs on the calling thread.
 const SEQUENTIAL_PRODUCTS: usize = 1 << 15;
 /// Widened weight elements that a task holds at most, so that they stay in its core's caches.
@@ -48,7 +51,7 @@ pub fn matmul_weight(
         return Ok(());
     }
     let out = out.into_shared();
-    if m <= MAX_ROWS && k > 0 {
+    if m <= FEW_ROWS && k > 0 {
         few_rows(&x, weight, n, &out);
     } else {
         many_rows(&x, weight, n, &out);
@@ -177,7 +180,7 @@ fn few_rows(
     let (m, k) = (x.shape()[0], x.shape()[1]);
     let arch = pulp::Arch::new();
     let arrange = |even_odd: bool| {
-        let used = |block: &WeightRows<'_>| even_odd != matches!(block.data(), WeightRef::F32(_));
+        let used = |block: &WeightRows<'_>| widens_even_odd(block.data()) == even_odd;
         weight.iter().any(used).then(|| arch.dispatch(Arrange { x, even_odd }))
     };
     let (in_order, even_odd) = (arrange(false), arrange(true));
@@ -204,8 +207,17 @@ fn few_rows(
         return;
     }
     // Long runs of rows: each thread reads few sequential streams.
-    let rows = n.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(4);
+    let rows = n.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(16);
     panels(weight, rows).into_par_iter().with_max_len(1).for_each(task);
+}
+
+/// The order in which the widened lanes of a weight come.
+fn widens_even_odd(weight: WeightRef<'_>) -> bool {
+    match weight {
+        WeightRef::F32(_) => f32::EVEN_ODD,
+        WeightRef::F16(_) => f16::EVEN_ODD,
+        WeightRef::Bf16(_) => bf16::EVEN_ODD,
+    }
 }
 
 /// Writes the dot products with the given weight rows to the output's columns from `col` on.
@@ -214,7 +226,7 @@ fn few_rows(
 /// No other task writes these columns.
 unsafe fn store_dots<W: WeightElement>(
     weight: &[W],
-    x: &Arranged,
+    groups: &[Arranged],
     out: &SharedOut<'_, f32>,
     col: usize,
 ) {
@@ -224,7 +236,7 @@ unsafe fn store_dots<W: WeightElement>(
         // and the column is this task's alone.
         unsafe { out.pointer(m * row_stride + col + row).write(value) };
     };
-    pulp::Arch::new().dispatch(DotRows { weight, x, store });
+    pulp::Arch::new().dispatch(DotRows { weight, groups, store });
 }
 
 fn many_rows(
@@ -264,7 +276,6 @@ fn many_rows(
 mod tests {
     use super::super::test_values::{Source, in_pool};
     use super::*;
-    use half::{bf16, f16};
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Kind {
@@ -363,7 +374,7 @@ mod tests {
 
     #[test]
     fn packed_blocks_of_every_dtype() {
-        for m in [1, 2, 7, 8, 9, 40, 130] {
+        for m in [1, 2, 7, 9, 32, 33, 130] {
             for k in [1, 64, 77] {
                 for kind in [Kind::F32, Kind::F16, Kind::Bf16] {
                     check_blocks(m, k, &[(kind, 37)], 2);
@@ -377,7 +388,7 @@ mod tests {
             }
         }
         check_blocks(3, 600, &[(Kind::Bf16, 300), (Kind::F32, 129)], 3);
-        check_blocks(33, 600, &[(Kind::Bf16, 300), (Kind::F32, 129)], 3);
+        check_blocks(83, 600, &[(Kind::Bf16, 300), (Kind::F32, 129)], 3);
     }
 
     #[test]
@@ -387,7 +398,7 @@ mod tests {
         check_blocks(3, 5, &[(Kind::F16, 0)], 1);
         // A sum of no terms is zero.
         check_blocks(3, 0, &[(Kind::F16, 4)], 1);
-        check_blocks(30, 0, &[(Kind::F32, 4)], 1);
+        check_blocks(70, 0, &[(Kind::F32, 4)], 1);
     }
 
     #[test]

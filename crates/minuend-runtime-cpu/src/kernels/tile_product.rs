@@ -106,6 +106,7 @@ unsafe fn row_block<S: Simd, const ACCUMULATE: bool, const ROWS: usize, const VE
 ///
 /// # Safety
 /// As of [`row_block`], with `col + VECTORS * lanes <= cols`.
+#[allow(clippy::needless_range_loop, reason = "the indices address memory as well as registers")]
 #[inline(always)]
 unsafe fn register_block<
     S: Simd,

@@ -331,10 +331,6 @@ impl<T: Send> SharedOut<'_, T> {
         self.layout.rows()
     }
 
-    pub(super) fn row_len(&self) -> usize {
-        self.layout.row_len()
-    }
-
     pub(super) fn strides(&self) -> &[usize] {
         self.layout.strides()
     }

@@ -1,0 +1,156 @@
+//! Projections of one value become one product by the weights stacked.
+
+use std::collections::BTreeMap;
+
+use minuend_ir::ops::{Matmul, Slice, Weight};
+use minuend_ir::order::topological;
+use minuend_ir::{
+    DType, Dim, Emit, Graph, NodeId, Op, PatchBuilder, TensorType, TypeError, ValueId,
+};
+
+use crate::matcher::pair;
+use crate::pass::{Changed, Pass, PassContext, PassError};
+use crate::remark::label;
+
+/// The pass `pack-projections`: products `x w^T` with one `x` and weights that nothing else reads become
+/// one product, of which each result is a slice of the last axis. The weights are stacked in the order in
+/// which their products stand in the graph.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PackProjections;
+
+/// The edit's name in logs.
+const REWRITE: &str = "pack-siblings";
+
+impl Pass for PackProjections {
+    fn name(&self) -> &'static str {
+        "pack-projections"
+    }
+
+    fn run(&self, graph: &mut Graph, cx: &mut PassContext) -> Result<Changed, PassError> {
+        cx.clear_remarks();
+        let mut changed = Changed::No;
+        // A packed product and its slices are new nodes, so ids of groups still to come stay valid only
+        // one group at a time.
+        while let Some(group) = next_group(graph, cx) {
+            let Some(last) = group.last().copied() else { break };
+            if !cx.permit(REWRITE, graph, last) {
+                break;
+            }
+            pack(graph, &group)?;
+            changed = Changed::Yes;
+        }
+        Ok(changed)
+    }
+}
+
+/// A product `x w^T` by a stored matrix.
+fn projection(graph: &Graph, at: NodeId) -> Option<(ValueId, ValueId, &Weight)> {
+    let Op::Matmul(Matmul { transpose_rhs: true }) = graph.node(at).op else { return None };
+    let (x, rhs) = pair(graph, at)?;
+    match graph.def(rhs) {
+        Op::Weight(weight) if weight.ty.rank() == 2 => Some((x, rhs, weight)),
+        _ => None,
+    }
+}
+
+/// The first group of products that can be packed, in topological order.
+fn next_group(graph: &Graph, cx: &mut PassContext) -> Option<Vec<NodeId>> {
+    let mut siblings: BTreeMap<ValueId, Vec<NodeId>> = BTreeMap::new();
+    let mut inputs = Vec::new();
+    for at in topological(graph) {
+        let Some((x, _, _)) = projection(graph, at) else { continue };
+        let group = siblings.entry(x).or_default();
+        if group.is_empty() {
+            inputs.push(x);
+        }
+        group.push(at);
+    }
+    inputs.iter().filter_map(|x| siblings.get(x)).find_map(|group| packable(graph, group, cx))
+}
+
+/// The first part of a group, at least two products, whose weights are stored alike and read by nothing
+/// else.
+fn packable(graph: &Graph, group: &[NodeId], cx: &mut PassContext) -> Option<Vec<NodeId>> {
+    if group.len() < 2 {
+        return None;
+    }
+    let mut by_dtype: Vec<(DType, Vec<NodeId>)> = Vec::new();
+    for at in group {
+        let Some((_, rhs, weight)) = projection(graph, *at) else { continue };
+        if !graph.has_one_use(rhs) {
+            let name = name(weight);
+            cx.remark(graph, *at, format!("weight {name} is read elsewhere too: not packed"));
+            continue;
+        }
+        match by_dtype.iter_mut().find(|(dtype, _)| *dtype == weight.ty.dtype) {
+            Some((_, part)) => part.push(*at),
+            None => by_dtype.push((weight.ty.dtype, vec![*at])),
+        }
+    }
+    if let [(first, _), rest @ ..] = by_dtype.as_slice() {
+        for (dtype, part) in rest {
+            for at in part {
+                let Some((_, _, weight)) = projection(graph, *at) else { continue };
+                let name = name(weight);
+                let message = format!(
+                    "weight {name} is stored as {dtype}, a sibling as {first}: not packed together"
+                );
+                cx.remark(graph, *at, message);
+            }
+        }
+    }
+    let parts = by_dtype.into_iter().map(|(_, part)| part);
+    parts.filter(|part| part.len() >= 2).find(|part| stacked(graph, part).is_some())
+}
+
+fn name(weight: &Weight) -> &str {
+    weight.parts.first().map_or("", |part| part)
+}
+
+/// The weights one above the other, and how many rows each has.
+fn stacked(graph: &Graph, group: &[NodeId]) -> Option<(Weight, Vec<i64>)> {
+    let mut parts = Vec::new();
+    let mut rows = Vec::new();
+    let mut ty: Option<&TensorType> = None;
+    for at in group {
+        let (_, _, weight) = projection(graph, *at)?;
+        parts.extend(weight.parts.iter().cloned());
+        rows.push(weight.ty.shape[0].as_const()?);
+        ty = ty.or(Some(&weight.ty));
+    }
+    let total = rows.iter().try_fold(0i64, |total, rows| total.checked_add(*rows))?;
+    let ty = ty?;
+    let shape = [Dim::from(total), ty.shape[1].clone()];
+    Some((Weight { parts, ty: TensorType::new(ty.dtype, shape) }, rows))
+}
+
+fn pack(graph: &mut Graph, group: &[NodeId]) -> Result<(), PassError> {
+    let Some(first) = group.first().copied() else { return Ok(()) };
+    let at = label(graph, first);
+    let patch = packed(graph, group).map_err(|source| PassError::IllTyped {
+        rewrite: REWRITE,
+        at: at.clone(),
+        source,
+    })?;
+    let Some(patch) = patch else { return Ok(()) };
+    graph.apply(patch).map_err(|source| PassError::Patch { rewrite: REWRITE, at, source })?;
+    Ok(())
+}
+
+fn packed(graph: &Graph, group: &[NodeId]) -> Result<Option<minuend_ir::Patch>, TypeError> {
+    let first = group.first().and_then(|at| projection(graph, *at));
+    let (Some((x, _, _)), Some((weight, rows))) = (first, stacked(graph, group)) else {
+        return Ok(None);
+    };
+    let mut patch = PatchBuilder::new(graph);
+    let weight = patch.value(Op::Weight(weight), &[])?;
+    let product = patch.matmul_transposed(x, weight)?;
+    let axis = patch.type_of(product).rank().saturating_sub(1);
+    let mut start = 0;
+    for (at, rows) in group.iter().zip(rows) {
+        let part = patch.slice(product, Slice::range(axis, start, start + rows))?;
+        patch.replace(at.result(0), part);
+        start += rows;
+    }
+    Ok(Some(patch.finish()))
+}
