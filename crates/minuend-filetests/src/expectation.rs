@@ -71,7 +71,10 @@ impl Outcome {
                     match rest.into_iter().position(|line| is_line(text, line)) {
                         Some(offset) => behind += offset + 1,
                         None => {
-                            return fail(format!("no line `{text}` behind line {behind}"), &self.after);
+                            return fail(
+                                format!("no line `{text}` behind line {behind}"),
+                                &self.after,
+                            );
                         }
                     }
                 }

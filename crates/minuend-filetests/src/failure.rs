@@ -35,7 +35,9 @@ pub enum Failure {
         expected: &'static str,
     },
     /// A comment that looks like an expectation and is none.
-    #[error("line {line}: unknown expectation {found:?}, a prose comment may not begin with `word:`")]
+    #[error(
+        "line {line}: unknown expectation {found:?}, a prose comment may not begin with `word:`"
+    )]
     UnknownExpectation {
         /// The line.
         line: usize,

@@ -51,7 +51,9 @@ impl<'t> TestFile<'t> {
                 (["test", rest @ ..], None) => match test_kind(rest) {
                     Some(found) => kind = Some(found),
                     None => {
-                        return wrong("parse, verify, pass NAME..., pipeline, plan or run behind test");
+                        return wrong(
+                            "parse, verify, pass NAME..., pipeline, plan or run behind test",
+                        );
                     }
                 },
                 (_, None) => return wrong("a line `test KIND` first"),
@@ -104,8 +106,7 @@ impl<'t> TestFile<'t> {
 
     /// The file with another block, at its end.
     pub(crate) fn with_block(&self, block: &str) -> String {
-        let kept: Vec<&str> =
-            self.text.lines().filter(|line| !line.starts_with(BLOCK)).collect();
+        let kept: Vec<&str> = self.text.lines().filter(|line| !line.starts_with(BLOCK)).collect();
         let block = block.lines().map(|line| match line {
             "" => format!("{BLOCK}\n"),
             line => format!("{BLOCK} {line}\n"),

@@ -54,11 +54,7 @@ fn compare_block(file: &TestFile<'_>, found: &str) -> Result<(), Failure> {
     compare(&file.block().unwrap_or_default(), found, || file.with_block(found))
 }
 
-fn compare(
-    expected: &str,
-    found: &str,
-    blessed: impl FnOnce() -> String,
-) -> Result<(), Failure> {
+fn compare(expected: &str, found: &str, blessed: impl FnOnce() -> String) -> Result<(), Failure> {
     if expected == found {
         return Ok(());
     }

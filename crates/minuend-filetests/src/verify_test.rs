@@ -20,7 +20,7 @@ pub(crate) fn verify_test(file: &TestFile<'_>) -> Result<(), Failure> {
         let comments = line.split(ERROR).skip(1);
         expected.extend(comments.map(|text| (index + 1, text.trim().to_string())));
     }
-    let found = match parse_with_lines(&source) {
+    let found: Vec<At> = match parse_with_lines(&source) {
         Ok(graphs) => graphs.iter().flat_map(violations).collect(),
         Err(errors) => errors.0.iter().map(|e| (e.span.line, e.kind.to_string())).collect(),
     };

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use minuend_ir::ops::RopeLayout;
 use serde_json::{Map, Value};
 
 use crate::bounded_read::{CONFIG_LIMIT, read_json};
 use crate::config_keys::{ConfigKeys, shown};
-use crate::rope::{self, Rope, RopeLayout};
+use crate::rope::{self, Rope};
 use crate::{ConfigProblem, ModelError, StoredDtype};
 
 /// Upper limits: well above any published model, and small enough that no product of three of them

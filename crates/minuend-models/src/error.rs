@@ -8,6 +8,12 @@ use crate::TokenizerProblem;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
+    /// The sizes of a config do not make a graph.
+    #[error("the model's graph cannot be built: {0}")]
+    Graph(#[from] minuend_ir::TypeError),
+    /// The ranges of a config's sizes do not make symbols.
+    #[error("the model's graph cannot be built: {0}")]
+    Symbols(#[from] minuend_ir::SymbolError),
     /// A file could not be opened, read or mapped.
     #[error("{path}: cannot read the file: {source}")]
     Io {

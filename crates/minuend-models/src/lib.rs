@@ -15,6 +15,7 @@ mod config_keys;
 mod error;
 mod expected;
 mod generation;
+mod graph;
 mod heads;
 mod names;
 mod rope;
@@ -33,7 +34,9 @@ pub use error::{
 };
 pub use expected::{ExpectedGroup, ExpectedOutputs, GreedyContinuation};
 pub use generation::GenerationConfig;
-pub use rope::{Rope, RopeLayout};
+pub use graph::{LogitRows, language_model};
+pub use minuend_ir::ops::RopeLayout;
+pub use rope::Rope;
 pub use shapes::{TensorRole, TensorSpec, tensors};
 pub use tensor::{StoredDtype, Tensor};
 pub use token_stream::TokenStream;

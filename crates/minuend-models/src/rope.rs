@@ -1,17 +1,9 @@
 //! Rotary position embedding parameters and how configs spell them.
 
+use minuend_ir::ops::RopeLayout;
 use serde_json::Value;
 
 use crate::config_keys::{ConfigKeys, shown};
-
-/// Which elements of a head form a rotated pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RopeLayout {
-    /// Elements `2i` and `2i + 1`: the reference module of DIFF V2.
-    Interleaved,
-    /// Elements `i` and `i + head_dim / 2`: Llama, Qwen and others.
-    HalfSplit,
-}
 
 /// Rotary position embedding over the whole head: pair `i` of position `p` turns by
 /// `p * theta^(-2i / head_dim)` radians.

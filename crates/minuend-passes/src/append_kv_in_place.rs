@@ -69,3 +69,110 @@ fn may_write(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Ran, dim, graph_of, run};
+    use minuend_ir::ops::UnaryOp;
+    use minuend_ir::{DType, Dim, TensorType};
+
+    struct Cache {
+        cache: ValueId,
+        new: ValueId,
+    }
+
+    /// A graph with one cache and new tokens; `build` gives the output and the cache's next value.
+    fn ran(build: impl FnOnce(&mut Graph, Cache) -> (ValueId, ValueId)) -> Ran {
+        let mut next = None;
+        let mut graph = graph_of(|graph| {
+            let tokens =
+                |tokens: Dim| TensorType::new(DType::F32, [2.into(), tokens, Dim::from(4)]);
+            let (past, queries) = (tokens(dim(graph, "P")), tokens(dim(graph, "S")));
+            let cache = graph.state("cache", past).unwrap();
+            let new = graph.argument("new", queries).unwrap();
+            let (output, after) = build(graph, Cache { cache, new });
+            next = Some((output, after));
+            vec![]
+        });
+        let (output, after) = next.unwrap();
+        graph.set_return(&[output], &[after]).unwrap();
+        run(&graph, &pass(), &[("S", 2), ("P", 3)])
+    }
+
+    #[test]
+    fn a_growing_cache_is_written_in_place() {
+        let ran = ran(|graph, Cache { cache, new }| {
+            let all = graph.concat(1, &[cache, new]).unwrap();
+            (graph.unary(UnaryOp::Exp, all).unwrap(), all)
+        });
+        assert_eq!(ran.ops(), ["kv_append", "exp"]);
+        assert_eq!(ran.the("kv_append"), &Op::KvAppend(KvAppend { axis: 1 }));
+        assert!(ran.remarks.is_empty());
+    }
+
+    fn refused(ran: &Ran, why: &str) {
+        assert!(!ran.ops().contains(&"kv_append"));
+        assert!(ran.remarks.iter().any(|remark| remark.contains(why)), "{:?}", ran.remarks);
+    }
+
+    #[test]
+    fn a_cache_that_is_read_elsewhere_is_copied() {
+        let ran = ran(|graph, Cache { cache, new }| {
+            let all = graph.concat(1, &[cache, new]).unwrap();
+            (graph.unary(UnaryOp::Exp, cache).unwrap(), all)
+        });
+        refused(&ran, "%cache is read elsewhere too");
+    }
+
+    #[test]
+    fn a_concatenation_that_is_not_kept_is_copied() {
+        let ran = ran(|graph, Cache { cache, new }| {
+            let all = graph.concat(1, &[cache, new]).unwrap();
+            let other = graph.unary(UnaryOp::Neg, all).unwrap();
+            (all, other)
+        });
+        refused(&ran, "not the next value of %cache");
+    }
+
+    #[test]
+    fn new_tokens_in_front_are_copied() {
+        let ran = ran(|graph, Cache { cache, new }| {
+            let all = graph.concat(1, &[new, cache]).unwrap();
+            (all, all)
+        });
+        refused(&ran, "comes before %cache");
+    }
+
+    #[test]
+    fn several_new_parts_are_copied() {
+        let ran = ran(|graph, Cache { cache, new }| {
+            let all = graph.concat(1, &[cache, new, new]).unwrap();
+            (all, all)
+        });
+        refused(&ran, "3 operands are joined");
+    }
+
+    #[test]
+    fn a_value_kept_in_two_states_is_copied() {
+        let mut graph = graph_of(|_| vec![]);
+        let ty = |graph: &Graph, size| TensorType::new(DType::F32, [dim(graph, size)]);
+        let (past, queries) = (ty(&graph, "P"), ty(&graph, "S"));
+        let a = graph.state("a", past.clone()).unwrap();
+        let b = graph.state("b", past).unwrap();
+        let new = graph.argument("new", queries).unwrap();
+        let all = graph.concat(0, &[a, new]).unwrap();
+        let sum = graph.unary(UnaryOp::Exp, b).unwrap();
+        graph.set_return(&[sum], &[all, all]).unwrap();
+        refused(&run(&graph, &pass(), &[("S", 2), ("P", 3)]), "of another state");
+    }
+
+    #[test]
+    fn other_concatenations_are_no_near_misses() {
+        let ran = ran(|graph, Cache { cache, new }| {
+            let twice = graph.concat(1, &[new, new]).unwrap();
+            (twice, cache)
+        });
+        assert_eq!((ran.ops(), ran.remarks.len()), (vec!["concat"], 0));
+    }
+}

@@ -378,5 +378,8 @@ fn unknown(graph: &Graph, at: ValueId) -> String {
 
 fn not_a_position(graph: &Graph, at: ValueId) -> String {
     let op = graph.def(at).mnemonic();
-    format!("{} ({op}) is no position computed from iota, sizes and integers", label(graph, at.node))
+    format!(
+        "{} ({op}) is no position computed from iota, sizes and integers",
+        label(graph, at.node)
+    )
 }

@@ -68,3 +68,75 @@ impl Pass for EliminateCommon {
         Ok(changed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{graph_of, run};
+    use minuend_ir::ops::{RmsNorm, UnaryOp};
+    use minuend_ir::{DType, Emit, Real, TensorType};
+
+    fn vector() -> TensorType {
+        TensorType::fixed(DType::F32, &[4])
+    }
+
+    #[test]
+    fn chains_with_weights_and_literals_merge() {
+        let graph = graph_of(|graph| {
+            let x = graph.argument("x", vector()).unwrap();
+            let branch = |graph: &mut Graph, swapped: bool| {
+                let w = graph.weight("w", vector()).unwrap();
+                let c = graph.real(DType::F32, 2.0).unwrap();
+                let y = if swapped { graph.mul(w, x) } else { graph.mul(x, w) }.unwrap();
+                graph.sub(y, c).unwrap()
+            };
+            vec![branch(graph, false), branch(graph, true)]
+        });
+        let ran = run(&graph, &EliminateCommon, &[]);
+        assert_eq!(ran.ops(), ["mul", "sub"]);
+        assert_eq!(ran.graph.outputs()[0], ran.graph.outputs()[1]);
+        assert_eq!(ran.changed, Changed::Yes);
+    }
+
+    #[test]
+    fn nodes_of_several_results_merge() {
+        let graph = graph_of(|graph| {
+            let x = graph.argument("x", vector()).unwrap();
+            let y = graph.argument("y", vector()).unwrap();
+            let w = graph.weight("w", vector()).unwrap();
+            let op = Op::AddRmsNorm(RmsNorm { epsilon: Real::new(1e-6) });
+            let (a, b) =
+                (graph.emit(op.clone(), &[x, y, w]).unwrap(), graph.emit(op, &[x, y, w]).unwrap());
+            vec![a.result(0), b.result(1)]
+        });
+        assert_eq!(run(&graph, &EliminateCommon, &[]).ops(), ["add_rms_norm"]);
+    }
+
+    #[test]
+    fn what_differs_stays_apart() {
+        let graph = graph_of(|graph| {
+            let x = graph.argument("x", vector()).unwrap();
+            let y = graph.argument("y", vector()).unwrap();
+            let (a, b) = (graph.sub(x, y).unwrap(), graph.sub(y, x).unwrap());
+            let (v, w) =
+                (graph.weight("v", vector()).unwrap(), graph.weight("w", vector()).unwrap());
+            let (c, d) = (graph.mul(a, v).unwrap(), graph.mul(a, w).unwrap());
+            let (e, f) = (graph.unary(UnaryOp::Sin, b), graph.unary(UnaryOp::Cos, b));
+            vec![c, d, e.unwrap(), f.unwrap()]
+        });
+        let ran = run(&graph, &EliminateCommon, &[]);
+        assert_eq!(ran.changed, Changed::No);
+        assert_eq!(ran.ops().len(), 6);
+    }
+
+    #[test]
+    fn stop_after_is_heeded() {
+        let mut graph = graph_of(|graph| {
+            let x = graph.argument("x", vector()).unwrap();
+            (0..3).map(|_| graph.unary(UnaryOp::Exp, x).unwrap()).collect()
+        });
+        let mut cx = PassContext::new(Some(1));
+        assert_eq!(EliminateCommon.run(&mut graph, &mut cx), Ok(Changed::Yes));
+        assert_eq!(graph.op_counts()["exp"], 2);
+    }
+}

@@ -188,3 +188,214 @@ fn fold_size_arithmetic(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewri
     let new = patch.dim(size)?;
     Ok(Some(patch.replacing(at.result(0), new)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Ran, dim, graph_of, run};
+    use minuend_ir::ops::{CompareOp, Slice, UnaryOp};
+    use minuend_ir::{DType, Dim, Real, ValueId};
+
+    fn ran(build: impl FnOnce(&mut Graph) -> ValueId) -> Ran {
+        run(&graph_of(|graph| vec![build(graph)]), &pass(), &[])
+    }
+
+    fn result(ran: &Ran) -> Literal {
+        let Op::Constant(constant) = ran.graph.def(ran.graph.outputs()[0]) else {
+            panic!("{:?} were left", ran.ops());
+        };
+        constant.values.clone()
+    }
+
+    fn ints(values: &[i64]) -> Literal {
+        Literal::Ints(values.into())
+    }
+
+    fn splat(graph: &mut Graph, ty: TensorType, value: f64) -> ValueId {
+        let values = Literal::Reals([Real::new(value)].into());
+        graph.value(Op::Constant(Constant { ty, values }), &[]).unwrap()
+    }
+
+    #[test]
+    fn index_arithmetic_is_computed() {
+        // 2 * iota(3) + 1 per row of a column 0, 10: what shows a gather of every second head.
+        let folded = ran(|graph| {
+            let (two, one, ten) =
+                (graph.int(2).unwrap(), graph.int(1).unwrap(), graph.int(10).unwrap());
+            let row = graph.iota(Dim::from(3)).unwrap();
+            let row = graph.mul(row, two).unwrap();
+            let row = graph.add_values(row, one).unwrap();
+            let column = graph.iota(Dim::from(2)).unwrap();
+            let column = graph.mul(column, ten).unwrap();
+            let column = graph.reshape(column, &[Dim::from(2), Dim::from(1)]).unwrap();
+            graph.add_values(column, row).unwrap()
+        });
+        assert_eq!(result(&folded), ints(&[1, 3, 5, 11, 13, 15]));
+    }
+
+    #[test]
+    fn layout_ops_move_literals() {
+        let folded = ran(|graph| {
+            let x = graph.iota(Dim::from(6)).unwrap();
+            let x = graph.reshape(x, &[Dim::from(2), Dim::from(3)]).unwrap();
+            let x = graph.transpose(x, &[1, 0]).unwrap();
+            let x = graph.slice(x, Slice::strided(0, 0, 2)).unwrap();
+            let y = graph.broadcast(x, &[2.into(), 2.into(), Dim::from(2)]).unwrap();
+            let z = graph.slice(y, Slice::range(0, 1, 2)).unwrap();
+            graph.concat(2, &[z, z]).unwrap()
+        });
+        assert_eq!(result(&folded), ints(&[0, 3, 0, 3, 2, 5, 2, 5]));
+    }
+
+    #[test]
+    fn splats_stay_splats_over_symbolic_shapes() {
+        let graph = graph_of(|graph| {
+            let ty = TensorType::new(DType::F32, [dim(graph, "S"), Dim::from(4)]);
+            let x = graph.argument("x", ty.clone()).unwrap();
+            let c = splat(graph, ty, 0.25);
+            let c = graph.unary(UnaryOp::Sqrt, c).unwrap();
+            let c = graph.cast(c, DType::F16).unwrap();
+            let c = graph.cast(c, DType::F32).unwrap();
+            let c = graph.transpose(c, &[1, 0]).unwrap();
+            let c = graph.transpose(c, &[1, 0]).unwrap();
+            vec![graph.mul(x, c).unwrap()]
+        });
+        let folded = run(&graph, &pass(), &[("S", 3)]);
+        assert_eq!(folded.ops(), ["mul"]);
+        let Op::Constant(constant) = folded.the("constant") else { panic!() };
+        assert_eq!(constant.as_real(), Some(0.5));
+    }
+
+    #[test]
+    fn every_elementwise_op_agrees_with_the_interpreter() {
+        let reals = [-2.5, -0.5, 0.0, 0.75, 3.0, f64::INFINITY];
+        for op in UnaryOp::ALL {
+            let is_real = op != UnaryOp::Not;
+            let folded = ran(|graph| {
+                let x = graph.reals(DType::F32, &reals).unwrap();
+                let x = if is_real { x } else { graph.cast(x, DType::Bool).unwrap() };
+                graph.unary(op, x).unwrap()
+            });
+            assert_eq!(folded.ops().is_empty(), op != UnaryOp::Erf, "{op:?}");
+        }
+        for dtype in [DType::F32, DType::I64, DType::I32, DType::Bool] {
+            for op in minuend_ir::ops::BinaryOp::ALL {
+                let is_truth = matches!(op, BinaryOp::And | BinaryOp::Or);
+                let is_pow = op == BinaryOp::Pow && dtype != DType::F32;
+                if is_truth != (dtype == DType::Bool) || is_pow {
+                    continue;
+                }
+                let folded = ran(|graph| {
+                    let x = graph.reals(DType::F32, &reals[..5]).unwrap();
+                    let y = graph.reals(DType::F32, &[2.0, 0.0, -3.0, 4.0, 0.0]).unwrap();
+                    let x = graph.cast(x, dtype).unwrap();
+                    let y = graph.cast(y, dtype).unwrap();
+                    graph.binary(op, x, y).unwrap()
+                });
+                assert!(folded.ops().is_empty(), "{op:?}");
+            }
+        }
+        for op in CompareOp::ALL {
+            let folded = ran(|graph| {
+                let x = graph.reals(DType::F32, &[1.0, 2.0, f64::NAN]).unwrap();
+                let y = graph.reals(DType::F32, &[2.0, 2.0, 2.0]).unwrap();
+                let holds = graph.compare(op, x, y).unwrap();
+                graph.select(holds, x, y).unwrap()
+            });
+            assert!(folded.ops().is_empty(), "{op:?}");
+        }
+        for to in DType::ALL {
+            for from in [DType::F32, DType::I64, DType::Bool] {
+                let folded = ran(|graph| {
+                    let x = graph.reals(DType::F32, &[-1.5, 0.0, 1.0, 3e9]).unwrap();
+                    let x = graph.cast(x, from).unwrap();
+                    graph.cast(x, to).unwrap()
+                });
+                // 3e9 is no i32; an integer that does not fit is left to the run.
+                let is_folded = !(from == DType::I64 && to == DType::I32);
+                assert_eq!(folded.ops().is_empty(), is_folded, "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn overflow_and_large_literals_are_left_to_the_run() {
+        let overflow = ran(|graph| {
+            let (a, b) = (graph.int(i64::MAX).unwrap(), graph.int(1).unwrap());
+            graph.add_values(a, b).unwrap()
+        });
+        assert_eq!(overflow.ops(), ["add"]);
+        let large = ran(|graph| graph.iota(Dim::from(LIMIT + 1)).unwrap());
+        assert_eq!(large.ops(), ["iota"]);
+        let repeated = ran(|graph| {
+            let x = graph.iota(Dim::from(300)).unwrap();
+            graph.broadcast(x, &[Dim::from(300), Dim::from(300)]).unwrap()
+        });
+        assert_eq!(repeated.ops(), ["broadcast"]);
+    }
+
+    #[test]
+    fn weights_and_inputs_are_not_folded() {
+        let graph = graph_of(|graph| {
+            let w = graph.weight("w", TensorType::fixed(DType::F32, &[4])).unwrap();
+            let x = graph.argument("x", TensorType::fixed(DType::F32, &[4])).unwrap();
+            let w = graph.unary(UnaryOp::Exp, w).unwrap();
+            vec![graph.mul(x, w).unwrap()]
+        });
+        assert_eq!(run(&graph, &pass(), &[]).ops(), ["exp", "mul"]);
+    }
+
+    fn size_result(build: impl FnOnce(&mut Graph) -> ValueId) -> (Graph, Vec<&'static str>) {
+        let graph = graph_of(|graph| {
+            let ty = TensorType::new(DType::F32, [dim(graph, "S"), dim(graph, "P")]);
+            let x = graph.argument("x", ty).unwrap();
+            vec![build(graph), x]
+        });
+        let ran = run(&graph, &pass(), &[("S", 3), ("P", 5)]);
+        let ops = ran.ops();
+        (ran.graph, ops)
+    }
+
+    #[test]
+    fn arithmetic_of_sizes_is_a_size() {
+        let (graph, _) = size_result(|graph| {
+            let (s, p) = (dim(graph, "S"), dim(graph, "P"));
+            let (s, p) = (graph.dim(s).unwrap(), graph.dim(p).unwrap());
+            let total = graph.add_values(s, p).unwrap();
+            let two = graph.int(2).unwrap();
+            let double = graph.mul(two, total).unwrap();
+            graph.sub(double, s).unwrap()
+        });
+        let Op::DimValue(size) = graph.def(graph.outputs()[0]) else { panic!() };
+        assert_eq!(size.size, &dim(&graph, "S") + &(&dim(&graph, "P") * 2));
+        let (graph, _) = size_result(|graph| {
+            let s = dim(graph, "S");
+            let s = graph.dim(s).unwrap();
+            graph.sub(s, s).unwrap()
+        });
+        let Op::Constant(zero) = graph.def(graph.outputs()[0]) else { panic!() };
+        assert_eq!(zero.as_int(), Some(0));
+    }
+
+    #[test]
+    fn quotients_vectors_and_saturated_sizes_are_left() {
+        let (_, ops) = size_result(|graph| {
+            let s = dim(graph, "S");
+            let (s, two) = (graph.dim(s).unwrap(), graph.int(2).unwrap());
+            graph.binary(BinaryOp::Div, s, two).unwrap()
+        });
+        assert_eq!(ops, ["dim", "div"]);
+        let (_, ops) = size_result(|graph| {
+            let s = dim(graph, "S");
+            let (s, row) = (graph.dim(s).unwrap(), graph.iota(Dim::from(2)).unwrap());
+            graph.add_values(s, row).unwrap()
+        });
+        assert_eq!(ops, ["dim", "add"]);
+        let (_, ops) = size_result(|graph| {
+            let s = dim(graph, "S");
+            let (s, huge) = (graph.dim(s).unwrap(), graph.int(i64::MAX).unwrap());
+            graph.add_values(s, huge).unwrap()
+        });
+        assert_eq!(ops, ["dim", "add"]);
+    }
+}

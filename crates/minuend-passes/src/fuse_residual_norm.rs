@@ -127,8 +127,7 @@ mod tests {
         g.set_return(&[y], &[]).unwrap();
         let ran = run(&g, &pass(), SIZES);
         assert_eq!(ran.changed, Changed::No);
-        let remark =
-            "fuse-residual-norm at %y: %sum adds f16[S, 8] and f16[8]: not of one shape";
+        let remark = "fuse-residual-norm at %y: %sum adds f16[S, 8] and f16[8]: not of one shape";
         assert_eq!(ran.remarks, [remark]);
     }
 

@@ -74,8 +74,8 @@ fn silu_operand(graph: &Graph, value: ValueId) -> Option<Gate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::run;
     use crate::Changed;
+    use crate::testing::run;
     use minuend_ir::{DType, SymbolTable, TensorType};
 
     const SIZES: &[(&str, u64)] = &[];
@@ -86,7 +86,6 @@ mod tests {
         let up = g.argument("up", TensorType::fixed(DType::F16, &[2, 3, 8])).unwrap();
         (g, gate, up)
     }
-
 
     #[test]
     fn either_order_fuses() {

@@ -3,7 +3,7 @@
 
 use minuend_ir::ops::{Broadcast, Reshape, Slice, Transpose};
 use minuend_ir::view::{Factor, Factors, View, dense_strides};
-use minuend_ir::{Dim, Emit, Op, PatchBuilder, Shape, SymbolTable, ValueId};
+use minuend_ir::{Dim, Emit, Emitted, Op, PatchBuilder, Shape, SymbolTable, ValueId};
 use smallvec::SmallVec;
 
 /// Part of an axis of a view: `size` positions, `step` apart on one axis of the base.
@@ -127,6 +127,19 @@ impl Pieces {
         let step = sorted.last().map_or_else(Dim::one, |piece| piece.step.clone());
         let count = sorted.iter().map(|piece| &piece.size).product();
         Some(Extent { start: self.starts.get(axis)?.clone(), step, count })
+    }
+
+    /// Where the pieces of the view stand, counted through its axes, in the order of the base: axis by
+    /// axis, outermost first.
+    pub(crate) fn in_base_order(&self) -> Option<SmallVec<[usize; 4]>> {
+        let flat: Vec<&Piece> = self.axes.iter().flatten().collect();
+        let mut order = SmallVec::new();
+        for axis in 0..self.starts.len() {
+            for piece in self.sorted(axis)? {
+                order.push(flat.iter().position(|other| std::ptr::eq(*other, piece))?);
+            }
+        }
+        (order.len() == flat.len()).then_some(order)
     }
 
     /// The pieces along one axis of the base, outermost first; `None` unless they nest without gap.
@@ -255,7 +268,8 @@ fn rearrange(pieces: &Pieces, current: &[Dim], shape: &[Dim], ops: &mut Vec<Op>)
         let (narrow, wide): (Shape, Shape) = if pieces.axes.iter().all(is_whole) {
             let axes = pieces.axes.iter().zip(shape);
             let repeats = |axis: &[Piece]| axis.first().is_some_and(|piece| piece.axis.is_none());
-            let narrow = axes.map(|(axis, size)| if repeats(axis) { Dim::one() } else { size.clone() });
+            let narrow =
+                axes.map(|(axis, size)| if repeats(axis) { Dim::one() } else { size.clone() });
             (narrow.collect(), shape.into())
         } else {
             let size = |piece: &&Piece| match piece.axis {
@@ -313,18 +327,7 @@ pub(crate) fn with_tail(ops: &[Op], tail: &[Dim]) -> Vec<Op> {
     ops.iter().map(extended).collect()
 }
 
-/// Adds layout ops to a patch; `None` if one is ill-typed, as a slice is whose bounds are not certain.
-pub(crate) fn emit_ops(patch: &mut PatchBuilder<'_>, base: ValueId, ops: &[Op]) -> Option<ValueId> {
-    ops.iter().try_fold(base, |value, op| patch.value(op.clone(), &[value]).ok())
-}
-
-/// Adds the layout ops that make a view of a value.
-pub(crate) fn emit_view(
-    patch: &mut PatchBuilder<'_>,
-    base: ValueId,
-    view: &View,
-) -> Option<ValueId> {
-    let shape = patch.type_of(base).shape.clone();
-    let ops = layout_ops(view, &shape, patch.symbols())?;
-    emit_ops(patch, base, &ops)
+/// Adds layout ops to a patch.
+pub(crate) fn emit_ops(patch: &mut PatchBuilder<'_>, base: ValueId, ops: &[Op]) -> Emitted {
+    ops.iter().try_fold(base, |value, op| patch.value(op.clone(), &[value]))
 }

@@ -6,24 +6,31 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod append_kv_in_place;
+mod attention_mask;
 pub mod canonicalize;
 mod eliminate_common;
 mod eliminate_dead;
 pub mod fold_constants;
+pub mod fuse_diff_attention;
 pub mod fuse_residual_norm;
 pub mod fuse_rms_norm;
+pub mod fuse_rope;
 pub mod fuse_swiglu;
+mod layout_ops;
 mod legalize;
 pub mod matcher;
 mod pack_projections;
 mod pass;
 mod pipeline;
 mod position;
+mod reading;
+pub mod recognize_attention;
 mod remark;
 mod rewrite;
 mod storage;
 #[cfg(test)]
 mod testing;
+mod trail;
 
 pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;

@@ -154,3 +154,120 @@ fn packed(graph: &Graph, group: &[NodeId]) -> Result<Option<minuend_ir::Patch>, 
     }
     Ok(Some(patch.finish()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{graph_of, run};
+    use minuend_ir::ops::UnaryOp;
+
+    fn project(graph: &mut Graph, x: ValueId, name: &str, rows: usize, dtype: DType) -> ValueId {
+        let w = graph.weight(name, TensorType::fixed(dtype, &[rows, 8])).unwrap();
+        graph.matmul_transposed(x, w).unwrap()
+    }
+
+    fn tokens(graph: &mut Graph, name: &str) -> ValueId {
+        graph.argument(name, TensorType::fixed(DType::F32, &[2, 3, 8])).unwrap()
+    }
+
+    #[test]
+    fn siblings_become_one_product() {
+        let graph = graph_of(|graph| {
+            let x = tokens(graph, "x");
+            let q = project(graph, x, "q", 4, DType::F32);
+            let k = project(graph, x, "k", 2, DType::F32);
+            let lambda = project(graph, x, "lambda", 1, DType::F32);
+            let k = graph.unary(UnaryOp::Exp, k).unwrap();
+            vec![k, q, lambda]
+        });
+        let ran = run(&graph, &PackProjections, &[]);
+        assert_eq!(ran.ops(), ["matmul", "slice", "exp", "slice", "slice"]);
+        let Op::Weight(weight) = ran.the("weight") else { panic!() };
+        let parts: Vec<&str> = weight.parts.iter().map(|part| &**part).collect();
+        assert_eq!(parts, ["k", "q", "lambda"]);
+        assert_eq!(weight.ty, TensorType::fixed(DType::F32, &[7, 8]));
+        assert!(ran.remarks.is_empty());
+    }
+
+    #[test]
+    fn packed_products_are_not_packed_again() {
+        let graph = graph_of(|graph| {
+            let (x, y) = (tokens(graph, "x"), tokens(graph, "y"));
+            let of = |graph: &mut Graph, x, name: &str| project(graph, x, name, 2, DType::F32);
+            vec![of(graph, x, "a"), of(graph, y, "b"), of(graph, x, "c"), of(graph, y, "d")]
+        });
+        let ran = run(&graph, &PackProjections, &[]);
+        assert_eq!(ran.graph.op_counts()["matmul"], 2);
+        let mut again = ran.graph.clone();
+        let mut cx = PassContext::new(None);
+        assert_eq!(PackProjections.run(&mut again, &mut cx), Ok(Changed::No));
+    }
+
+    #[test]
+    fn projections_of_different_values_stay() {
+        let graph = graph_of(|graph| {
+            let (x, y) = (tokens(graph, "x"), tokens(graph, "y"));
+            let a = project(graph, x, "a", 2, DType::F32);
+            vec![a, project(graph, y, "b", 2, DType::F32)]
+        });
+        assert_eq!(run(&graph, &PackProjections, &[]).changed, Changed::No);
+    }
+
+    #[test]
+    fn a_tied_weight_is_not_packed() {
+        let graph = graph_of(|graph| {
+            let x = tokens(graph, "x");
+            let ids = graph.argument("ids", TensorType::fixed(DType::I64, &[2])).unwrap();
+            let table = graph.weight("table", TensorType::fixed(DType::F32, &[9, 8])).unwrap();
+            let embedded = graph.gather(0, table, ids).unwrap();
+            let logits = graph.matmul_transposed(x, table).unwrap();
+            let a = project(graph, x, "a", 2, DType::F32);
+            vec![embedded, logits, a, project(graph, x, "b", 3, DType::F32)]
+        });
+        let ran = run(&graph, &PackProjections, &[]);
+        assert_eq!(ran.ops(), ["gather", "matmul", "matmul", "slice", "slice"]);
+        assert_eq!(ran.remarks.len(), 1);
+        assert!(ran.remarks[0].contains("weight table is read elsewhere too"));
+    }
+
+    #[test]
+    fn weights_stored_in_different_types_are_not_packed_together() {
+        let graph = graph_of(|graph| {
+            let x = tokens(graph, "x");
+            let of = |graph: &mut Graph, name: &str, dtype| project(graph, x, name, 2, dtype);
+            vec![
+                of(graph, "a", DType::F32),
+                of(graph, "b", DType::Bf16),
+                of(graph, "c", DType::Bf16),
+            ]
+        });
+        let ran = run(&graph, &PackProjections, &[]);
+        assert_eq!(ran.ops(), ["matmul", "matmul", "slice", "slice"]);
+        assert!(
+            ran.remarks.iter().any(|remark| remark.contains("stored as bf16, a sibling as f32"))
+        );
+    }
+
+    #[test]
+    fn untransposed_and_batched_weights_stay() {
+        let graph = graph_of(|graph| {
+            let x = tokens(graph, "x");
+            let a = graph.weight("a", TensorType::fixed(DType::F32, &[8, 4])).unwrap();
+            let b = graph.weight("b", TensorType::fixed(DType::F32, &[2, 4, 8])).unwrap();
+            let c = project(graph, x, "c", 4, DType::F32);
+            vec![graph.matmul(x, a).unwrap(), graph.matmul_transposed(x, b).unwrap(), c]
+        });
+        assert_eq!(run(&graph, &PackProjections, &[]).changed, Changed::No);
+    }
+
+    #[test]
+    fn stop_after_is_heeded() {
+        let mut graph = graph_of(|graph| {
+            let x = tokens(graph, "x");
+            let a = project(graph, x, "a", 2, DType::F32);
+            vec![a, project(graph, x, "b", 2, DType::F32)]
+        });
+        let mut cx = PassContext::new(Some(0));
+        assert_eq!(PackProjections.run(&mut graph, &mut cx), Ok(Changed::No));
+    }
+}

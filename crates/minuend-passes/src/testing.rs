@@ -6,7 +6,7 @@ use std::sync::Arc;
 use minuend_interp::{Data, Tensor, evaluate};
 use minuend_ir::order::topological;
 use minuend_ir::verify::verify;
-use minuend_ir::{Bindings, DType, Graph, GraphLevel, Op, TensorType};
+use minuend_ir::{Bindings, DType, Dim, Graph, GraphLevel, Op, SymbolTable, TensorType, ValueId};
 
 use crate::{Changed, Pass, PassContext};
 
@@ -123,4 +123,21 @@ impl Random {
         };
         Tensor::new(ty.dtype, &shape, data).unwrap()
     }
+}
+
+/// A graph over the symbols `B`, `S`, `P` and `T = P + S` that returns what `build` makes.
+pub(crate) fn graph_of(build: impl FnOnce(&mut Graph) -> Vec<ValueId>) -> Graph {
+    let mut symbols = SymbolTable::default();
+    let mut declare = |name, min| Dim::symbol(symbols.declare(name, min, 64).unwrap());
+    let (_, s, p) = (declare("B", 1), declare("S", 1), declare("P", 0));
+    symbols.define("T", &p + &s).unwrap();
+    let mut graph = Graph::new("g", symbols);
+    let outputs = build(&mut graph);
+    graph.set_return(&outputs, &[]).unwrap();
+    graph
+}
+
+/// The size of that name.
+pub(crate) fn dim(graph: &Graph, name: &str) -> Dim {
+    graph.symbols().lookup(name).unwrap()
 }

@@ -345,9 +345,10 @@ fn gather(op: Gather, kernel: &Kernel, t: &Tensors<'_, '_>) -> Launched {
     let width = usize::try_from(kernel.operands[0].bytes()).unwrap_or(1);
     let inner: usize = shape[op.axis + 1..].iter().product::<usize>() * width;
     let outer: usize = shape[..op.axis].iter().product();
-    let indices: Vec<i64> = match kernel.operands[1] {
-        DType::I64 => t.dense::<i64>(1)?.to_vec(),
-        _ => t.dense::<i32>(1)?.iter().map(|index| i64::from(*index)).collect(),
+    let indices: Vec<i64> = if kernel.operands[1] == DType::I64 {
+        t.dense::<i64>(1)?.to_vec()
+    } else {
+        t.dense::<i32>(1)?.iter().map(|index| i64::from(*index)).collect()
     };
     let mut rows = Vec::with_capacity(indices.len());
     for index in indices {

@@ -198,3 +198,175 @@ fn form_silu(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewritten {
     let new = patch.unary(UnaryOp::Silu, x)?;
     Ok(replacing(graph, at, patch, new))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canonicalize::pass;
+    use crate::testing::{Ran, graph_of, run};
+    use minuend_ir::DType;
+
+    /// The pass on what `build` makes of two operands `[2, 3]`.
+    fn ran(build: impl Fn(&mut Graph, ValueId, ValueId) -> Emitted) -> Ran {
+        let graph = graph_of(|graph| {
+            let ty = TensorType::fixed(DType::F32, &[2, 3]);
+            let (x, y) = (graph.argument("x", ty.clone()), graph.argument("y", ty));
+            let result = build(graph, x.unwrap(), y.unwrap()).unwrap();
+            vec![result]
+        });
+        run(&graph, &pass(), &[])
+    }
+
+    fn real(graph: &mut Graph, value: f64) -> ValueId {
+        graph.real(DType::F32, value).unwrap()
+    }
+
+    fn constant(ran: &Ran) -> f64 {
+        let Op::Constant(constant) = ran.the("constant") else { panic!() };
+        constant.as_real().unwrap()
+    }
+
+    #[test]
+    fn constants_stand_on_the_right() {
+        let result = ran(|graph, x, _| {
+            let c = real(graph, 3.0);
+            graph.add_values(c, x)
+        });
+        let sum = result.graph.outputs()[0];
+        let (_, right) = as_binary(&result.graph, sum, BinaryOp::Add).unwrap();
+        assert_eq!(real_constant(&result.graph, right), Some(3.0));
+    }
+
+    #[test]
+    fn neutral_constants_go() {
+        let result = ran(|graph, x, _| {
+            let (one, zero) = (real(graph, 1.0), real(graph, 0.0));
+            let x = graph.mul(one, x)?;
+            let x = graph.add_values(x, zero)?;
+            let x = graph.sub(x, zero)?;
+            graph.binary(BinaryOp::Div, x, one)
+        });
+        assert!(result.ops().is_empty());
+        let kept = ran(|graph, x, _| {
+            let zero = real(graph, 0.0);
+            graph.sub(zero, x)
+        });
+        assert_eq!(kept.ops(), ["sub"]);
+    }
+
+    #[test]
+    fn a_neutral_constant_that_widens_the_result_stays() {
+        let graph = graph_of(|graph| {
+            let x = graph.argument("x", TensorType::fixed(DType::F32, &[3])).unwrap();
+            let ty = TensorType::fixed(DType::F32, &[2, 3]);
+            let ones = Constant { ty, values: Literal::Reals([Real::new(1.0)].into()) };
+            let ones = graph.value(Op::Constant(ones), &[]).unwrap();
+            vec![graph.mul(x, ones).unwrap()]
+        });
+        assert_eq!(run(&graph, &pass(), &[]).ops(), ["mul"]);
+        let integers = graph_of(|graph| {
+            let x = graph.argument("x", TensorType::fixed(DType::I64, &[3])).unwrap();
+            let (zero, two) = (graph.int(0).unwrap(), graph.int(2).unwrap());
+            let x = graph.add_values(zero, x).unwrap();
+            vec![graph.binary(BinaryOp::Div, x, two).unwrap()]
+        });
+        assert_eq!(run(&integers, &pass(), &[]).ops(), ["div"]);
+    }
+
+    #[test]
+    fn division_by_a_constant_is_a_product() {
+        let result = ran(|graph, x, _| {
+            let c = real(graph, 8.0);
+            graph.binary(BinaryOp::Div, x, c)
+        });
+        assert_eq!((result.ops(), constant(&result)), (vec!["mul"], 0.125));
+        for c in [0.0, f64::INFINITY, f64::NAN, 1e-310] {
+            let result = ran(|graph, x, _| {
+                let c = real(graph, c);
+                graph.binary(BinaryOp::Div, x, c)
+            });
+            assert_eq!(result.ops(), ["div"], "{c}");
+        }
+    }
+
+    #[test]
+    fn roots_and_inverses_are_one_op() {
+        let inverse = ran(|graph, x, _| {
+            let one = real(graph, 1.0);
+            let root = graph.unary(UnaryOp::Sqrt, x)?;
+            graph.binary(BinaryOp::Div, one, root)
+        });
+        assert_eq!(inverse.ops(), ["rsqrt"]);
+        let by_root = ran(|graph, x, y| {
+            let root = graph.unary(UnaryOp::Sqrt, y)?;
+            graph.binary(BinaryOp::Div, x, root)
+        });
+        assert_eq!(by_root.ops(), ["rsqrt", "mul"]);
+        let quotient = ran(|graph, x, y| graph.binary(BinaryOp::Div, x, y));
+        assert_eq!(quotient.ops(), ["div"]);
+    }
+
+    #[test]
+    fn powers_of_known_exponents_expand() {
+        for (exponent, op) in [(2.0, "mul"), (0.5, "sqrt"), (-0.5, "rsqrt"), (3.0, "pow")] {
+            let result = ran(|graph, x, _| {
+                let exponent = real(graph, exponent);
+                let x = graph.unary(UnaryOp::Abs, x)?;
+                graph.binary(BinaryOp::Pow, x, exponent)
+            });
+            assert_eq!(result.ops(), ["abs", op]);
+        }
+        let base = ran(|graph, x, _| {
+            let two = real(graph, 2.0);
+            graph.binary(BinaryOp::Pow, two, x)
+        });
+        assert_eq!(base.ops(), ["pow"]);
+    }
+
+    #[test]
+    fn signs_meet() {
+        let difference = ran(|graph, x, y| {
+            let negative = graph.unary(UnaryOp::Neg, x)?;
+            graph.add_values(negative, y)
+        });
+        assert_eq!(difference.ops(), ["sub"]);
+        let (a, _) =
+            as_binary(&difference.graph, difference.graph.outputs()[0], BinaryOp::Sub).unwrap();
+        assert_eq!(difference.graph.value_name(a).map(|name| &**name), Some("y"));
+        let twice = ran(|graph, x, _| {
+            let x = graph.unary(UnaryOp::Neg, x)?;
+            graph.unary(UnaryOp::Neg, x)
+        });
+        assert!(twice.ops().is_empty());
+    }
+
+    #[test]
+    fn factors_merge() {
+        let result = ran(|graph, x, _| {
+            let (a, b) = (real(graph, 3.0), real(graph, 0.5));
+            let x = graph.mul(a, x)?;
+            graph.mul(x, b)
+        });
+        assert_eq!((result.ops(), constant(&result)), (vec!["mul"], 1.5));
+        let extreme = ran(|graph, x, _| {
+            let (a, b) = (real(graph, 1e200), real(graph, 1e200));
+            let x = graph.mul(x, a)?;
+            graph.mul(x, b)
+        });
+        assert_eq!(extreme.ops(), ["mul", "mul"]);
+    }
+
+    #[test]
+    fn silu_needs_its_own_gate() {
+        let result = ran(|graph, x, _| {
+            let gate = graph.unary(UnaryOp::Sigmoid, x)?;
+            graph.mul(gate, x)
+        });
+        assert_eq!(result.ops(), ["silu"]);
+        let other = ran(|graph, x, y| {
+            let gate = graph.unary(UnaryOp::Sigmoid, y)?;
+            graph.mul(x, gate)
+        });
+        assert_eq!(other.ops(), ["sigmoid", "mul"]);
+    }
+}

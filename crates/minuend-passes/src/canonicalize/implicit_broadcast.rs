@@ -81,3 +81,54 @@ fn with_operand(
     let new = patch.value(graph.node(at).op.clone(), &operands).ok()?;
     super::replacing(graph, at, patch, new)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::canonicalize::pass;
+    use crate::testing::{graph_of, run};
+    use minuend_ir::ops::{CompareOp, UnaryOp};
+    use minuend_ir::{DType, Dim, Emit, Graph, TensorType, ValueId};
+
+    fn vector(graph: &mut Graph, name: &str, shape: &[usize]) -> ValueId {
+        graph.argument(name, TensorType::fixed(DType::F32, shape)).unwrap()
+    }
+
+    fn dims(sizes: &[i64]) -> Vec<Dim> {
+        sizes.iter().map(|size| Dim::from(*size)).collect()
+    }
+
+    #[test]
+    fn repeated_operands_are_read_as_they_were() {
+        let graph = graph_of(|graph| {
+            let x = vector(graph, "x", &[2, 3, 4]);
+            let y = vector(graph, "y", &[3, 1]);
+            let wide = graph.broadcast(y, &dims(&[2, 3, 4])).unwrap();
+            let sum = graph.add_values(wide, x).unwrap();
+            let mask = graph.compare(CompareOp::Lt, x, wide).unwrap();
+            let outer = graph.reshape(y, &dims(&[1, 3, 1])).unwrap();
+            vec![graph.select(mask, sum, outer).unwrap()]
+        });
+        assert_eq!(run(&graph, &pass(), &[]).ops(), ["lt", "add", "select"]);
+    }
+
+    #[test]
+    fn a_repetition_that_shapes_the_result_stays() {
+        let graph = graph_of(|graph| {
+            let x = vector(graph, "x", &[1, 4]);
+            let y = vector(graph, "y", &[1, 4]);
+            let x = graph.broadcast(x, &dims(&[3, 4])).unwrap();
+            let y = graph.broadcast(y, &dims(&[3, 4])).unwrap();
+            vec![graph.mul(x, y).unwrap()]
+        });
+        assert_eq!(run(&graph, &pass(), &[]).ops(), ["broadcast", "mul"]);
+        let graph = graph_of(|graph| {
+            let x = vector(graph, "x", &[4]);
+            let outer = graph.reshape(x, &dims(&[1, 4])).unwrap();
+            let inner = graph.reshape(x, &dims(&[4, 1])).unwrap();
+            let column = graph.unary(UnaryOp::Exp, inner).unwrap();
+            let sum = graph.add_values(outer, x).unwrap();
+            vec![sum, column]
+        });
+        assert_eq!(run(&graph, &pass(), &[]).ops(), ["reshape", "add", "reshape", "exp"]);
+    }
+}

@@ -159,3 +159,161 @@ fn normalize_slice_end(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewrit
     };
     Ok(replacing(graph, at, patch, new))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canonicalize::pass;
+    use crate::testing::{dim, graph_of, run};
+    use minuend_ir::ops::Concat;
+    use minuend_ir::{DType, TensorType, ValueId};
+
+    fn ops(
+        shape: &[usize],
+        build: impl Fn(&mut Graph, ValueId) -> ValueId,
+    ) -> (Vec<&'static str>, Op) {
+        let graph = graph_of(|graph| {
+            let x = graph.argument("x", TensorType::fixed(DType::F32, shape)).unwrap();
+            vec![build(graph, x)]
+        });
+        let ran = run(&graph, &pass(), &[]);
+        (ran.ops(), ran.graph.def(ran.graph.outputs()[0]).clone())
+    }
+
+    fn dims(sizes: &[i64]) -> Vec<Dim> {
+        sizes.iter().map(|size| Dim::from(*size)).collect()
+    }
+
+    #[test]
+    fn ops_that_change_nothing_go() {
+        let (left, _) = ops(&[2, 3], |graph, x| {
+            let x = graph.value(Op::Reshape(reshape(&[2, 3])), &[x]).unwrap();
+            let x = graph.slice(x, Slice::range(1, 0, 3)).unwrap();
+            let x = graph.slice(x, Slice::strided(0, 0, 1)).unwrap();
+            let perm = [0, 1].into_iter().collect();
+            let x = graph.value(Op::Transpose(Transpose { perm }), &[x]).unwrap();
+            graph.value(Op::Concat(Concat { axis: 1 }), &[x]).unwrap()
+        });
+        assert!(left.is_empty());
+    }
+
+    fn reshape(sizes: &[i64]) -> minuend_ir::ops::Reshape {
+        minuend_ir::ops::Reshape { shape: dims(sizes).into_iter().collect() }
+    }
+
+    #[test]
+    fn a_square_transpose_is_no_identity() {
+        let (left, _) = ops(&[3, 3], |graph, x| graph.transpose(x, &[1, 0]).unwrap());
+        assert_eq!(left, ["transpose"]);
+    }
+
+    #[test]
+    fn neighbours_become_one() {
+        let (left, _) = ops(&[4, 6], |graph, x| {
+            let x = graph.reshape(x, &dims(&[24])).unwrap();
+            graph.reshape(x, &dims(&[2, 12])).unwrap()
+        });
+        assert_eq!(left, ["reshape"]);
+        let (left, op) = ops(&[2, 3, 4], |graph, x| {
+            let x = graph.transpose(x, &[1, 2, 0]).unwrap();
+            graph.transpose(x, &[1, 0, 2]).unwrap()
+        });
+        assert_eq!(left, ["transpose"]);
+        assert_eq!(op, Op::Transpose(Transpose { perm: [2, 1, 0].into_iter().collect() }));
+        let (left, _) = ops(&[1, 3], |graph, x| {
+            let x = graph.broadcast(x, &dims(&[4, 3])).unwrap();
+            graph.broadcast(x, &dims(&[2, 4, 3])).unwrap()
+        });
+        assert_eq!(left, ["broadcast"]);
+    }
+
+    #[test]
+    fn slices_of_one_axis_compose() {
+        // Every pair of slices of an axis of 11, against the interpreter.
+        for (start, end, step) in [(0, 11, 1), (1, 11, 2), (2, 9, 3), (3, 10, 1)] {
+            for (from, to, by) in [(0, 2, 1), (1, 3, 1), (0, 3, 2), (1, 3, 3), (2, 2, 1)] {
+                let (left, _) = ops(&[11, 2], |graph, x| {
+                    let first = Slice { step, ..Slice::range(0, start, end) };
+                    let x = graph.slice(x, first).unwrap();
+                    graph.slice(x, Slice { step: by, ..Slice::range(0, from, to) }).unwrap()
+                });
+                assert_eq!(left, ["slice"], "{start} {end} {step}, {from} {to} {by}");
+            }
+        }
+        let (left, _) = ops(&[4, 4], |graph, x| {
+            let x = graph.slice(x, Slice::range(0, 1, 3)).unwrap();
+            graph.slice(x, Slice::range(1, 1, 3)).unwrap()
+        });
+        assert_eq!(left, ["slice", "slice"]);
+    }
+
+    #[test]
+    fn slices_of_symbolic_axes_compose_where_the_bounds_are_proven() {
+        let graph = graph_of(|graph| {
+            let ty = TensorType::new(DType::F32, [dim(graph, "T"), Dim::from(2)]);
+            let new = TensorType::new(DType::F32, [dim(graph, "S")]);
+            let (x, _) = (graph.argument("x", ty).unwrap(), graph.argument("new", new).unwrap());
+            let (past, queries) = (dim(graph, "P"), dim(graph, "S"));
+            let tail = graph.slice(x, Slice::range(0, past, dim(graph, "T"))).unwrap();
+            vec![graph.slice(tail, Slice::range(0, &queries - &Dim::one(), queries)).unwrap()]
+        });
+        let ran = run(&graph, &pass(), &[("S", 3), ("P", 4)]);
+        let Op::Slice(last) = ran.the("slice") else { panic!() };
+        let total = dim(&ran.graph, "T");
+        assert_eq!(last, &Slice { axis: 0, start: &total - &Dim::one(), end: None, step: 1 });
+    }
+
+    #[test]
+    fn one_end_for_one_selection() {
+        let end = |start: i64, end: i64, step| {
+            let (_, op) = ops(&[8], |graph, x| {
+                graph.slice(x, Slice { step, ..Slice::range(0, start, end) }).unwrap()
+            });
+            let Op::Slice(slice) = op else { panic!("{op:?}") };
+            slice.end
+        };
+        assert_eq!(end(1, 8, 2), None);
+        assert_eq!(end(0, 7, 2), None);
+        assert_eq!(end(0, 4, 2), Some(Dim::from(3)));
+        assert_eq!(end(0, 3, 2), Some(Dim::from(3)));
+        assert_eq!(end(0, 6, 1), Some(Dim::from(6)));
+    }
+
+    #[test]
+    fn moving_axes_of_size_one_moves_nothing() {
+        let (left, _) = ops(&[2, 1, 3, 4], |graph, x| graph.transpose(x, &[0, 2, 1, 3]).unwrap());
+        assert_eq!(left, ["reshape"]);
+        let (left, _) = ops(&[2, 1, 3, 4], |graph, x| graph.transpose(x, &[0, 3, 1, 2]).unwrap());
+        assert_eq!(left, ["transpose"]);
+        let (left, _) = ops(&[3], |graph, x| graph.broadcast(x, &dims(&[1, 1, 3])).unwrap());
+        assert_eq!(left, ["reshape"]);
+    }
+
+    #[test]
+    fn a_symbolic_axis_is_not_of_size_one() {
+        let graph = graph_of(|graph| {
+            let ty = TensorType::new(DType::F32, [dim(graph, "S"), Dim::from(3)]);
+            let x = graph.argument("x", ty).unwrap();
+            vec![graph.transpose(x, &[1, 0]).unwrap()]
+        });
+        assert_eq!(run(&graph, &pass(), &[("S", 1)]).ops(), ["transpose"]);
+    }
+
+    #[test]
+    fn casts_merge_unless_the_first_rounds() {
+        let casts = |from: DType, by: DType, to: DType| {
+            let graph = graph_of(|graph| {
+                let x = graph.argument("x", TensorType::fixed(from, &[4])).unwrap();
+                let x = graph.cast(x, by).unwrap();
+                vec![graph.cast(x, to).unwrap()]
+            });
+            run(&graph, &pass(), &[]).ops().len()
+        };
+        assert_eq!(casts(DType::Bf16, DType::F32, DType::Bf16), 0);
+        assert_eq!(casts(DType::Bf16, DType::F32, DType::F16), 1);
+        assert_eq!(casts(DType::I32, DType::I64, DType::F32), 1);
+        assert_eq!(casts(DType::F32, DType::Bf16, DType::F32), 2);
+        assert_eq!(casts(DType::F16, DType::Bf16, DType::F32), 2);
+        assert_eq!(casts(DType::F32, DType::I64, DType::F32), 2);
+    }
+}

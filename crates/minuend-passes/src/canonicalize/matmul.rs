@@ -103,3 +103,129 @@ fn unmerged(merged: &Dim, shape: &[Dim]) -> Option<Shape> {
         (1..=shape.len()).find(|count| shape[..*count].iter().product::<Dim>() == *merged)?;
     (count >= 2).then(|| shape[..count].iter().cloned().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canonicalize::pass;
+    use crate::testing::{dim, graph_of, run};
+    use minuend_ir::ops::{Transpose, UnaryOp};
+    use minuend_ir::{DType, TensorType};
+
+    fn tensor(graph: &mut Graph, name: &str, shape: &[usize]) -> ValueId {
+        graph.argument(name, TensorType::fixed(DType::F32, shape)).unwrap()
+    }
+
+    const TRANSPOSED: Op = Op::Matmul(Matmul { transpose_rhs: true });
+
+    #[test]
+    fn the_transpose_becomes_the_flag() {
+        let graph = graph_of(|graph| {
+            let x = tensor(graph, "x", &[3, 8]);
+            let w = graph.weight("w", TensorType::fixed(DType::F32, &[5, 8])).unwrap();
+            let w = graph.transpose(w, &[1, 0]).unwrap();
+            vec![graph.matmul(x, w).unwrap()]
+        });
+        let ran = run(&graph, &pass(), &[]);
+        assert_eq!((ran.ops(), ran.the("matmul")), (vec!["matmul"], &TRANSPOSED));
+        let undone = graph_of(|graph| {
+            let x = tensor(graph, "x", &[3, 8]);
+            let y = tensor(graph, "y", &[8, 5]);
+            let y = graph.transpose(y, &[1, 0]).unwrap();
+            vec![graph.matmul_transposed(x, y).unwrap()]
+        });
+        assert_eq!(run(&undone, &pass(), &[]).ops(), ["matmul"]);
+    }
+
+    #[test]
+    fn a_transposed_row_becomes_the_flag() {
+        let graph = graph_of(|graph| {
+            let x = tensor(graph, "x", &[3, 8]);
+            let w = graph.weight("w", TensorType::fixed(DType::F32, &[1, 8])).unwrap();
+            let w = graph.transpose(w, &[1, 0]).unwrap();
+            vec![graph.matmul(x, w).unwrap()]
+        });
+        let ran = run(&graph, &pass(), &[]);
+        assert_eq!((ran.ops(), ran.the("matmul")), (vec!["matmul"], &TRANSPOSED));
+    }
+
+    #[test]
+    fn other_axes_stay_in_the_transpose() {
+        let graph = graph_of(|graph| {
+            let q = tensor(graph, "q", &[2, 4, 3, 8]);
+            let k = tensor(graph, "k", &[2, 5, 4, 8]);
+            let k = graph.transpose(k, &[0, 2, 1, 3]).unwrap();
+            let k = graph.transpose(k, &[0, 1, 3, 2]).unwrap();
+            vec![graph.matmul(q, k).unwrap()]
+        });
+        let ran = run(&graph, &pass(), &[]);
+        assert_eq!((ran.ops(), ran.the("matmul")), (vec!["transpose", "matmul"], &TRANSPOSED));
+        let heads_first = Transpose { perm: [0, 2, 1, 3].into_iter().collect() };
+        assert_eq!(ran.the("transpose"), &Op::Transpose(heads_first));
+    }
+
+    #[test]
+    fn a_transpose_of_outer_axes_or_of_the_left_side_stays() {
+        let graph = graph_of(|graph| {
+            let q = tensor(graph, "q", &[8, 3]);
+            let q = graph.transpose(q, &[1, 0]).unwrap();
+            let k = tensor(graph, "k", &[5, 4, 8]);
+            let k = graph.transpose(k, &[1, 0, 2]).unwrap();
+            vec![graph.matmul_transposed(q, k).unwrap()]
+        });
+        let ran = run(&graph, &pass(), &[]);
+        assert_eq!(ran.ops(), ["transpose", "transpose", "matmul"]);
+        assert_eq!(ran.the("matmul"), &TRANSPOSED);
+    }
+
+    #[test]
+    fn a_projection_of_merged_tokens_is_one_of_tokens() {
+        let graph = graph_of(|graph| {
+            let (b, s) = (dim(graph, "B"), dim(graph, "S"));
+            let ty = TensorType::new(DType::F32, [b.clone(), s.clone(), Dim::from(2), 4.into()]);
+            let x = graph.argument("x", ty).unwrap();
+            let merged = graph.reshape(x, &[b.clone(), s.clone(), Dim::from(8)]).unwrap();
+            let merged = graph.reshape(merged, &[&b * &s, Dim::from(8)]).unwrap();
+            let w = graph.weight("w", TensorType::fixed(DType::F32, &[6, 8])).unwrap();
+            let product = graph.matmul_transposed(merged, w).unwrap();
+            vec![graph.reshape(product, &[b, s, Dim::from(3), Dim::from(2)]).unwrap()]
+        });
+        let ran = run(&graph, &pass(), &[("B", 2), ("S", 3)]);
+        assert_eq!(ran.ops(), ["reshape", "matmul", "reshape"]);
+        let product = ran.graph.operand(ran.graph.outputs()[0].node, 0).unwrap();
+        assert_eq!(ran.graph.ty(product).rank(), 3);
+    }
+
+    #[test]
+    fn a_projection_that_stays_merged_stays() {
+        let graph = graph_of(|graph| {
+            let x = tensor(graph, "x", &[2, 3, 8]);
+            let merged = graph.reshape(x, &[Dim::from(6), Dim::from(8)]).unwrap();
+            let w = graph.weight("w", TensorType::fixed(DType::F32, &[4, 8])).unwrap();
+            let product = graph.matmul_transposed(merged, w).unwrap();
+            // The heads come apart, the tokens do not.
+            let heads = graph.reshape(product, &[6.into(), 2.into(), Dim::from(2)]).unwrap();
+            let flat = graph.reshape(product, &[Dim::from(24)]).unwrap();
+            let flat = graph.unary(UnaryOp::Exp, flat).unwrap();
+            vec![heads, flat]
+        });
+        let ran = run(&graph, &pass(), &[]);
+        assert_eq!(ran.ops(), ["reshape", "matmul", "reshape", "reshape", "exp"]);
+    }
+
+    #[test]
+    fn a_product_of_merged_heads_is_one_of_heads() {
+        let graph = graph_of(|graph| {
+            let q = tensor(graph, "q", &[2, 4, 3, 8]);
+            let k = tensor(graph, "k", &[2, 4, 5, 8]);
+            let q = graph.reshape(q, &[8.into(), 3.into(), Dim::from(8)]).unwrap();
+            let k = graph.swap_last_axes(k).unwrap();
+            let k = graph.reshape(k, &[8.into(), 8.into(), Dim::from(5)]).unwrap();
+            let scores = graph.matmul(q, k).unwrap();
+            let apart = [2.into(), 4.into(), 3.into(), Dim::from(5)];
+            vec![graph.reshape(scores, &apart).unwrap()]
+        });
+        let ran = run(&graph, &pass(), &[]);
+        assert_eq!((ran.ops(), ran.the("matmul")), (vec!["matmul"], &TRANSPOSED));
+    }
+}

@@ -66,3 +66,80 @@ fn find_scale(graph: &Graph, operand: ValueId) -> Option<ScaledOperand> {
         value = source;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canonicalize::pass;
+    use crate::testing::{Ran, graph_of, run};
+    use minuend_ir::{DType, Dim, TensorType};
+
+    fn tensor(graph: &mut Graph, name: &str, shape: &[usize]) -> ValueId {
+        graph.argument(name, TensorType::fixed(DType::F32, shape)).unwrap()
+    }
+
+    fn times(graph: &mut Graph, x: ValueId, factor: f64) -> ValueId {
+        let factor = graph.real(DType::F32, factor).unwrap();
+        graph.mul(x, factor).unwrap()
+    }
+
+    fn factor(ran: &Ran) -> f64 {
+        let result = ran.graph.outputs()[0];
+        let operands = as_binary(&ran.graph, result, BinaryOp::Mul).unwrap();
+        by_constant(&ran.graph, operands).unwrap().1
+    }
+
+    #[test]
+    fn roots_on_both_sides_become_one_scale() {
+        let graph = graph_of(|graph| {
+            let q = tensor(graph, "q", &[2, 4, 3, 8]);
+            let k = tensor(graph, "k", &[2, 3, 4, 8]);
+            let q = times(graph, q, 0.5);
+            let k = times(graph, k, 0.25);
+            let k = graph.transpose(k, &[0, 2, 1, 3]).unwrap();
+            let k = graph.swap_last_axes(k).unwrap();
+            vec![graph.matmul(q, k).unwrap()]
+        });
+        let ran = run(&graph, &pass(), &[]);
+        assert_eq!(ran.ops(), ["transpose", "matmul", "mul"]);
+        assert_eq!(factor(&ran), 0.125);
+    }
+
+    #[test]
+    fn layout_ops_and_float_casts_lie_between() {
+        let graph = graph_of(|graph| {
+            let q = tensor(graph, "q", &[2, 3, 8]);
+            let k = tensor(graph, "k", &[2, 5, 8]);
+            let q = times(graph, q, 3.0);
+            let q = graph.cast(q, DType::Bf16).unwrap();
+            let q = graph.reshape(q, &[2.into(), 1.into(), 3.into(), Dim::from(8)]).unwrap();
+            vec![graph.matmul_transposed(q, k).unwrap()]
+        });
+        let ran = run(&graph, &pass(), &[]);
+        assert_eq!(ran.ops(), ["cast", "reshape", "matmul", "mul"]);
+    }
+
+    #[test]
+    fn a_scale_in_front_of_a_projection_stays() {
+        let graph = graph_of(|graph| {
+            let x = tensor(graph, "x", &[3, 8]);
+            let w = graph.weight("w", TensorType::fixed(DType::F32, &[5, 8])).unwrap();
+            let x = times(graph, x, 3.0);
+            vec![graph.matmul_transposed(x, w).unwrap()]
+        });
+        assert_eq!(run(&graph, &pass(), &[]).ops(), ["mul", "matmul"]);
+    }
+
+    #[test]
+    fn what_is_no_constant_factor_stays() {
+        let graph = graph_of(|graph| {
+            let q = tensor(graph, "q", &[3, 8]);
+            let k = tensor(graph, "k", &[5, 8]);
+            let gain = tensor(graph, "gain", &[]);
+            let q = graph.mul(q, gain).unwrap();
+            let k = times(graph, k, 0.0);
+            vec![graph.matmul_transposed(q, k).unwrap()]
+        });
+        assert_eq!(run(&graph, &pass(), &[]).ops(), ["mul", "mul", "matmul"]);
+    }
+}

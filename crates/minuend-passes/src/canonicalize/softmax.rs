@@ -51,3 +51,75 @@ fn reduced(graph: &Graph, value: ValueId, kind: ReduceKind) -> Option<(ValueId, 
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canonicalize::pass;
+    use crate::testing::{graph_of, run};
+    use minuend_ir::ops::Softmax;
+    use minuend_ir::{DType, TensorType};
+
+    struct Written {
+        max_axis: usize,
+        sum_axis: usize,
+        twice: bool,
+        reciprocal: bool,
+    }
+
+    const STANDARD: Written = Written { max_axis: 1, sum_axis: 1, twice: false, reciprocal: false };
+
+    fn exponential(graph: &mut Graph, x: ValueId, axis: usize) -> ValueId {
+        let max = graph.reduce(ReduceKind::Max, axis, x).unwrap();
+        let shifted = graph.sub(x, max).unwrap();
+        graph.unary(UnaryOp::Exp, shifted).unwrap()
+    }
+
+    fn written(form: &Written) -> Graph {
+        graph_of(|graph| {
+            let x = graph.argument("x", TensorType::fixed(DType::F32, &[3, 3])).unwrap();
+            let e = exponential(graph, x, form.max_axis);
+            let summed = if form.twice { exponential(graph, x, form.max_axis) } else { e };
+            let sum = graph.reduce(ReduceKind::Sum, form.sum_axis, summed).unwrap();
+            let result = if form.reciprocal {
+                let inverse = graph.unary(UnaryOp::Reciprocal, sum).unwrap();
+                graph.mul(inverse, e)
+            } else {
+                graph.binary(BinaryOp::Div, e, sum)
+            };
+            vec![result.unwrap()]
+        })
+    }
+
+    #[test]
+    fn every_spelling_is_a_softmax() {
+        for form in [
+            STANDARD,
+            Written { twice: true, ..STANDARD },
+            Written { reciprocal: true, ..STANDARD },
+        ] {
+            let ran = run(&written(&form), &pass(), &[]);
+            assert_eq!(ran.ops(), ["softmax"]);
+            assert_eq!(ran.the("softmax"), &Op::Softmax(Softmax { axis: 1 }));
+        }
+    }
+
+    #[test]
+    fn a_sum_along_another_axis_is_none() {
+        let ran = run(&written(&Written { sum_axis: 0, ..STANDARD }), &pass(), &[]);
+        assert!(!ran.ops().contains(&"softmax"));
+    }
+
+    #[test]
+    fn the_sum_of_other_exponentials_is_none() {
+        let graph = graph_of(|graph| {
+            let ty = TensorType::fixed(DType::F32, &[3, 3]);
+            let x = graph.argument("x", ty.clone()).unwrap();
+            let y = graph.argument("y", ty).unwrap();
+            let (e, other) = (exponential(graph, x, 1), exponential(graph, y, 1));
+            let sum = graph.reduce(ReduceKind::Sum, 1, other).unwrap();
+            vec![graph.binary(BinaryOp::Div, e, sum).unwrap()]
+        });
+        assert!(!run(&graph, &pass(), &[]).ops().contains(&"softmax"));
+    }
+}

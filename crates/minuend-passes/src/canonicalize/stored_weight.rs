@@ -63,3 +63,65 @@ fn norm_by_stored_weight(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewr
     }
     Ok(Some(patch.finish()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canonicalize::pass;
+    use crate::testing::{graph_of, run};
+    use minuend_ir::ops::RmsNorm;
+    use minuend_ir::{DType, Real, TensorType};
+
+    fn projected(stored: DType, cast: DType, transposed_behind: bool) -> Vec<&'static str> {
+        let graph = graph_of(|graph| {
+            let x = graph.argument("x", TensorType::fixed(cast, &[3, 8])).unwrap();
+            let w = graph.weight("w", TensorType::fixed(stored, &[5, 8])).unwrap();
+            let w = if transposed_behind {
+                let w = graph.cast(w, cast).unwrap();
+                graph.transpose(w, &[1, 0]).unwrap()
+            } else {
+                let w = graph.transpose(w, &[1, 0]).unwrap();
+                graph.cast(w, cast).unwrap()
+            };
+            vec![graph.matmul(x, w).unwrap()]
+        });
+        run(&graph, &pass(), &[]).ops()
+    }
+
+    #[test]
+    fn a_product_widens_its_weight() {
+        assert_eq!(projected(DType::Bf16, DType::F32, true), ["matmul"]);
+        assert_eq!(projected(DType::Bf16, DType::F32, false), ["matmul"]);
+    }
+
+    #[test]
+    fn a_rounding_cast_stays() {
+        assert_eq!(projected(DType::F32, DType::Bf16, true), ["cast", "matmul"]);
+        assert_eq!(projected(DType::F16, DType::Bf16, true), ["cast", "matmul"]);
+    }
+
+    #[test]
+    fn a_widened_activation_stays() {
+        let graph = graph_of(|graph| {
+            let q = graph.argument("q", TensorType::fixed(DType::F32, &[3, 8])).unwrap();
+            let k = graph.argument("k", TensorType::fixed(DType::Bf16, &[5, 8])).unwrap();
+            let k = graph.cast(k, DType::F32).unwrap();
+            vec![graph.matmul_transposed(q, k).unwrap()]
+        });
+        assert_eq!(run(&graph, &pass(), &[]).ops(), ["cast", "matmul"]);
+    }
+
+    #[test]
+    fn a_norm_widens_its_weight() {
+        let op = RmsNorm { epsilon: Real::new(1e-6) };
+        let graph = graph_of(|graph| {
+            let x = graph.argument("x", TensorType::fixed(DType::F32, &[3, 8])).unwrap();
+            let w = graph.weight("w", TensorType::fixed(DType::Bf16, &[8])).unwrap();
+            let w = graph.cast(w, DType::F32).unwrap();
+            let alone = graph.value(Op::RmsNorm(op), &[x, w]).unwrap();
+            let both = graph.emit(Op::AddRmsNorm(op), &[x, alone, w]).unwrap();
+            vec![both.result(0), both.result(1)]
+        });
+        assert_eq!(run(&graph, &pass(), &[]).ops(), ["rms_norm", "add_rms_norm"]);
+    }
+}

@@ -30,7 +30,11 @@ fn factor(g: &mut Graph, x: ValueId, axis: usize) -> ValueId {
 fn finish(mut g: Graph, y: ValueId) -> Ran {
     g.set_name(y, "y");
     g.set_return(&[y], &[]).unwrap();
-    run(&g, &pass(), SIZES)
+    let ran = run(&g, &pass(), SIZES);
+    let canonical = run(&g, &crate::canonicalize::pass(), SIZES).graph;
+    let behind = run(&canonical, &pass(), SIZES);
+    assert_eq!(behind.changed, ran.changed, "behind canonicalize: {:?}", behind.ops());
+    ran
 }
 
 #[track_caller]

@@ -63,9 +63,9 @@ impl Table {
                 }
                 Op::Binary(BinaryOp::Mul) => {
                     let (a, b) = pair(graph, value.node)?;
-                    let scaled = [(a, b), (b, a)].into_iter().find_map(|(table, factor)| {
-                        Some((table, real_constant(graph, factor)?))
-                    });
+                    let scaled = [(a, b), (b, a)]
+                        .into_iter()
+                        .find_map(|(table, factor)| Some((table, real_constant(graph, factor)?)));
                     let (table, factor) = scaled?;
                     scale *= factor;
                     window = window.repeated(graph, table, &graph.ty(value).shape);

@@ -21,11 +21,8 @@ pub(super) fn theta_of(frequencies: &[f64]) -> Result<f64, String> {
         [_] => (0, 1.0),
         [.., frequency] => (frequencies.len() - 1, *frequency),
     };
-    let theta = if last == 0 {
-        ANY_BASE
-    } else {
-        frequency.powf(-(features as f64) / (2.0 * last as f64))
-    };
+    let theta =
+        if last == 0 { ANY_BASE } else { frequency.powf(-(features as f64) / (2.0 * last as f64)) };
     let rounded = (0..DIGITS).filter_map(|digits| format!("{theta:.digits$e}").parse().ok());
     for candidate in rounded.chain([theta]) {
         if first_difference(candidate, frequencies).is_none() {
@@ -49,7 +46,12 @@ fn first_difference(theta: f64, frequencies: &[f64]) -> Option<(usize, f64, f64)
     let pairs = frequencies.iter().zip(expected).enumerate();
     pairs
         .map(|(index, (found, expected))| (index, *found, expected))
-        .find(|(_, found, expected)| !((found - expected).abs() <= TOLERANCE * expected))
+        .find(|(_, found, expected)| !is_close(*found, *expected))
+}
+
+/// False for NaN.
+fn is_close(found: f64, expected: f64) -> bool {
+    (found - expected).abs() <= TOLERANCE * expected
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ const LEAST_SCALE_OF_MASK: f64 = 1e-3;
 /// How many elementwise ops may stand between the product and the softmax.
 const DEPTH: usize = 32;
 
+/// How far to look which operand of a sum is the scores: both are searched.
+const SEARCH_DEPTH: usize = 10;
+
 /// Masked and scaled scores.
 pub(super) struct Scores {
     /// `q k^T`.
@@ -110,10 +113,12 @@ fn scaled(graph: &Graph, at: ValueId, op: BinaryOp) -> Option<(ValueId, f64)> {
 fn added_mask(graph: &Graph, at: ValueId) -> Result<(ValueId, Visibility), String> {
     let (a, b) = pair(graph, at.node).ok_or_else(|| unexpected(graph, at))?;
     let here = || Trail::from(at);
-    let (scores, mask) = if is_scores(graph, b, DEPTH) { (b, a) } else { (a, b) };
+    let (scores, mask) = if is_scores(graph, b, SEARCH_DEPTH) { (b, a) } else { (a, b) };
     match where_zero(graph, here().enter(graph, mask)) {
         Ok(seen) => Ok((scores, seen)),
-        Err(reason) => Err(format!("the mask added at {} is not known: {reason}", label(graph, at.node))),
+        Err(reason) => {
+            Err(format!("the mask added at {} is not known: {reason}", label(graph, at.node)))
+        }
     }
 }
 

@@ -40,22 +40,25 @@ pub(super) fn used_elsewhere(
     weights: ValueId,
     allowed: &[NodeId],
 ) -> Result<(), String> {
-    for (user, slot) in graph.uses(weights) {
-        let op = &graph.node(user).op;
-        if allowed.contains(&user) || matches!((op, slot), (Op::Matmul(_), 0)) {
-            continue;
+    let mut open = vec![weights];
+    while let Some(value) = open.pop() {
+        for (user, slot) in graph.uses(value) {
+            let op = &graph.node(user).op;
+            if allowed.contains(&user) || matches!((op, slot), (Op::Matmul(_), 0)) {
+                continue;
+            }
+            let is_layout = op.is_view() || matches!(op, Op::Cast(_));
+            if is_layout && graph.ty(user.result(0)).dtype.is_float() {
+                open.push(user.result(0));
+                continue;
+            }
+            let weights = label(graph, value.node);
+            if matches!(op, Op::Return(_)) {
+                return Err(format!("the attention weights {weights} are also an output"));
+            }
+            let reader = format!("{} ({})", label(graph, user), op.mnemonic());
+            return Err(format!("the attention weights {weights} are also used by {reader}"));
         }
-        let is_view = op.is_view() || matches!(op, Op::Cast(_));
-        if is_view && graph.ty(user.result(0)).dtype.is_float() {
-            used_elsewhere(graph, user.result(0), allowed)?;
-            continue;
-        }
-        if matches!(op, Op::Return(_)) {
-            let weights = label(graph, weights.node);
-            return Err(format!("the attention weights {weights} are also an output"));
-        }
-        let reader = format!("{} ({})", label(graph, user), op.mnemonic());
-        return Err(format!("the attention weights are also used by {reader}"));
     }
     Ok(())
 }

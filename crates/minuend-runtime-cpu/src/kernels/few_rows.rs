@@ -156,7 +156,6 @@ fn add_piece<S: Simd, W: WeightElement, const M: usize, const N: usize>(
 }
 
 /// As [`add_piece`], for the first `N` weight rows.
-#[allow(clippy::needless_range_loop, reason = "sums and stored sums are transposed")]
 #[inline(always)]
 fn add_rows<S: Simd, W: WeightElement, const M: usize, const N: usize>(
     simd: S,
@@ -209,6 +208,7 @@ fn add_rows<S: Simd, W: WeightElement, const M: usize, const N: usize>(
 }
 
 /// Adds the products of one block.
+#[allow(clippy::needless_range_loop, reason = "one index for sums and lanes of x")]
 #[inline(always)]
 fn multiply<S: Simd, W: WeightElement, const M: usize, const N: usize>(
     simd: S,

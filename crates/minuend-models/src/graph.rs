@@ -1,0 +1,11 @@
+//! The graph of a model, in primitive ops.
+//!
+//! Every architecture is one decoder: embedding, layers of attention and feed-forward network around a
+//! residual stream, norm, head. Nothing is fused here; the passes earn that, as they do for a graph
+//! that comes from elsewhere.
+
+mod attention;
+mod decoder;
+mod primitive;
+
+pub use decoder::{LogitRows, language_model};

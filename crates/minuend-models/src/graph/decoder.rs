@@ -1,0 +1,183 @@
+//! A decoder-only language model: tokens in, logits out, keys and values kept as states.
+
+use minuend_ir::ops::{Slice, UnaryOp};
+use minuend_ir::{
+    DType, Dim, Emit, Emitted, Graph, SymbolError, SymbolTable, TensorType, TypeError, ValueId,
+};
+
+use super::primitive::{linear, rms_norm, widened};
+use crate::{ModelConfig, ModelError, StoredDtype};
+
+/// Largest batch that graphs are made for.
+const MAX_BATCH: u64 = 1024;
+
+/// Of which tokens the graph computes logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogitRows {
+    /// Of every token: `[B, S, vocab]`.
+    All,
+    /// Of the last token of each sequence: `[B, 1, vocab]`. Enough to continue a text.
+    Last,
+}
+
+/// The graph of a language model in f32 activations.
+///
+/// Argument `input_ids i64 [B, S]`; output `logits f32`; for each layer the states `past_keys.N` and
+/// `past_values.N`, `f32 [B, kv_heads, P, d]`. `stored` gives the element type of each stored tensor.
+///
+/// # Errors
+/// [`ModelError::Graph`] or [`ModelError::Symbols`] when sizes of the config do not fit each other.
+pub fn language_model(
+    config: &ModelConfig,
+    stored: &dyn Fn(&str) -> StoredDtype,
+    rows: LogitRows,
+) -> Result<Graph, ModelError> {
+    Ok(build(config, stored, rows, symbols(config)?)?)
+}
+
+fn symbols(config: &ModelConfig) -> Result<SymbolTable, SymbolError> {
+    let mut symbols = SymbolTable::default();
+    let longest = config.max_positions as u64;
+    symbols.declare("B", 1, MAX_BATCH)?;
+    let tokens = Dim::symbol(symbols.declare("S", 1, longest)?);
+    let past = Dim::symbol(symbols.declare("P", 0, longest)?);
+    symbols.define("T", &past + &tokens)?;
+    Ok(symbols)
+}
+
+fn build(
+    config: &ModelConfig,
+    stored: &dyn Fn(&str) -> StoredDtype,
+    rows: LogitRows,
+    symbols: SymbolTable,
+) -> Result<Graph, TypeError> {
+    let size = |name| symbols.lookup(name).unwrap_or_default();
+    let (batch, tokens, past) = (size("B"), size("S"), size("P"));
+    let mut graph = Graph::new(config.architecture.model_type(), symbols);
+    let ids = graph
+        .argument("input_ids", TensorType::new(DType::I64, [batch.clone(), tokens.clone()]))?;
+    let offset = graph.dim(past.clone())?;
+    let index = graph.iota(tokens.clone())?;
+    let positions = graph.add_values(index, offset)?;
+    graph.set_name(positions, "positions");
+    let mut decoder =
+        Decoder { config, stored, graph, batch, tokens, past, positions, next_states: Vec::new() };
+
+    let mut x = decoder.embedding(ids)?;
+    for layer in 0..config.layers {
+        x = decoder.layer(layer, x)?;
+    }
+    let logits = decoder.head(x, rows)?;
+    let Decoder { mut graph, next_states, .. } = decoder;
+    graph.set_name(logits, "logits");
+    graph.set_return(&[logits], &next_states)?;
+    Ok(graph)
+}
+
+/// A decoder while its graph is built.
+pub(super) struct Decoder<'c> {
+    pub(super) config: &'c ModelConfig,
+    stored: &'c dyn Fn(&str) -> StoredDtype,
+    pub(super) graph: Graph,
+    /// `B`.
+    pub(super) batch: Dim,
+    /// `S`.
+    pub(super) tokens: Dim,
+    /// `P`.
+    past: Dim,
+    /// Positions of the tokens: `i64 [S]`.
+    pub(super) positions: ValueId,
+    /// Next values of the states, in the order of their declaration.
+    pub(super) next_states: Vec<ValueId>,
+}
+
+impl Decoder<'_> {
+    pub(super) fn head_dim(&self) -> Dim {
+        Dim::from(self.config.head_dim)
+    }
+
+    /// A stored tensor in f32.
+    pub(super) fn weight(&mut self, name: &str, shape: &[usize]) -> Emitted {
+        widened(&mut self.graph, name, (self.stored)(name), shape)
+    }
+
+    /// `x W^T`, plus the bias where this kind of layer has one.
+    pub(super) fn projection(&mut self, name: &str, x: ValueId, outputs: usize) -> Emitted {
+        let inputs = self.graph.type_of(x).shape.last().and_then(Dim::as_const);
+        let inputs = inputs.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+        let weight = self.weight(&format!("{name}.weight"), &[outputs, inputs])?;
+        let projected = linear(&mut self.graph, x, weight)?;
+        let has_bias = match name.contains(".mlp.") {
+            true => self.config.mlp_bias,
+            false => self.config.attention_bias,
+        };
+        if !has_bias {
+            return Ok(projected);
+        }
+        let bias = self.weight(&format!("{name}.bias"), &[outputs])?;
+        self.graph.add_values(projected, bias)
+    }
+
+    /// A cache of earlier tokens: `f32 [B, kv_heads, P, d]`.
+    pub(super) fn past_state(&mut self, name: &str) -> Emitted {
+        let shape =
+            [self.batch.clone(), self.config.kv_heads.into(), self.past.clone(), self.head_dim()];
+        self.graph.state(name, TensorType::new(DType::F32, shape))
+    }
+
+    fn embedding(&mut self, ids: ValueId) -> Emitted {
+        let table = self.table(crate::shapes::EMBEDDING)?;
+        let rows = self.graph.gather(0, table, ids)?;
+        self.graph.cast(rows, DType::F32)
+    }
+
+    /// A `[vocab, hidden]` matrix as stored.
+    fn table(&mut self, name: &str) -> Emitted {
+        let (config, dtype) = (self.config, super::primitive::dtype((self.stored)(name)));
+        let ty = TensorType::fixed(dtype, &[config.vocab_size, config.hidden_size]);
+        let table = self.graph.weight(name, ty)?;
+        self.graph.set_name(table, name);
+        Ok(table)
+    }
+
+    fn norm(&mut self, name: &str, x: ValueId) -> Emitted {
+        let weight = self.weight(name, &[self.config.hidden_size])?;
+        rms_norm(&mut self.graph, x, weight, self.config.rms_norm_eps)
+    }
+
+    fn layer(&mut self, layer: usize, x: ValueId) -> Emitted {
+        let prefix = format!("model.layers.{layer}");
+        let normed = self.norm(&format!("{prefix}.input_layernorm.weight"), x)?;
+        let attended = self.attention(layer, normed)?;
+        let x = self.graph.add_values(x, attended)?;
+        let normed = self.norm(&format!("{prefix}.post_attention_layernorm.weight"), x)?;
+        let fed = self.feed_forward(&format!("{prefix}.mlp"), normed)?;
+        self.graph.add_values(x, fed)
+    }
+
+    /// `down(silu(gate x) * up x)`.
+    fn feed_forward(&mut self, prefix: &str, x: ValueId) -> Emitted {
+        let inner = self.config.intermediate_size;
+        let gate = self.projection(&format!("{prefix}.gate_proj"), x, inner)?;
+        let up = self.projection(&format!("{prefix}.up_proj"), x, inner)?;
+        let gate = self.graph.unary(UnaryOp::Silu, gate)?;
+        let gated = self.graph.mul(gate, up)?;
+        self.projection(&format!("{prefix}.down_proj"), gated, self.config.hidden_size)
+    }
+
+    fn head(&mut self, x: ValueId, rows: LogitRows) -> Emitted {
+        let x = match rows {
+            LogitRows::All => x,
+            LogitRows::Last => {
+                let last = &self.tokens + -1;
+                self.graph.slice(x, Slice::range(1, last, self.tokens.clone()))?
+            }
+        };
+        let x = self.norm("model.norm.weight", x)?;
+        let name =
+            if self.config.tied_head { crate::shapes::EMBEDDING } else { crate::shapes::HEAD };
+        let table = self.table(name)?;
+        let table = self.graph.cast(table, DType::F32)?;
+        linear(&mut self.graph, x, table)
+    }
+}

@@ -1,0 +1,47 @@
+//! Building blocks written out in primitive ops.
+
+use minuend_ir::decompose::decompose;
+use minuend_ir::ops::RmsNorm;
+use minuend_ir::{DType, Emit, Emitted, Graph, Op, Real, TensorType, ValueId};
+
+use crate::StoredDtype;
+
+/// Adds an op through its decomposition, all the way down to primitive ops.
+pub(super) fn primitive(graph: &mut Graph, op: Op, operands: &[ValueId]) -> Emitted {
+    match decompose(&op, operands, graph)?.as_deref() {
+        Some([result, ..]) => Ok(*result),
+        _ => graph.value(op, operands),
+    }
+}
+
+/// A stored tensor, widened to the type of the activations.
+pub(super) fn widened(
+    graph: &mut Graph,
+    name: &str,
+    stored: StoredDtype,
+    shape: &[usize],
+) -> Emitted {
+    let weight = graph.weight(name, TensorType::fixed(dtype(stored), shape))?;
+    graph.set_name(weight, name);
+    graph.cast(weight, DType::F32)
+}
+
+/// `x W^T`: a linear layer as checkpoints store it, `[out, in]`.
+pub(super) fn linear(graph: &mut Graph, x: ValueId, weight: ValueId) -> Emitted {
+    let weight = graph.swap_last_axes(weight)?;
+    graph.matmul(x, weight)
+}
+
+/// RMS norm over the last axis.
+pub(super) fn rms_norm(graph: &mut Graph, x: ValueId, weight: ValueId, epsilon: f64) -> Emitted {
+    primitive(graph, Op::RmsNorm(RmsNorm { epsilon: Real::new(epsilon) }), &[x, weight])
+}
+
+/// The element type of the graph that a stored type is.
+pub(crate) fn dtype(stored: StoredDtype) -> DType {
+    match stored {
+        StoredDtype::F32 => DType::F32,
+        StoredDtype::F16 => DType::F16,
+        StoredDtype::Bf16 => DType::Bf16,
+    }
+}

@@ -1,0 +1,88 @@
+//! The queries of all heads, from those of the even and those of the odd heads.
+
+use minuend_ir::view::{Factor, Factors, View};
+use minuend_ir::{Dim, Graph, ValueId};
+
+use crate::layout_ops::view_of;
+use crate::reading::{Reading, Source};
+use crate::remark::label;
+use crate::trail::Trail;
+
+/// Why heads `i` and `i + h` are not fused.
+pub(super) const HALVES: &str =
+    "halves pairing: heads i and i + h; only interleaved pairs, heads 2i and 2i + 1, are fused";
+
+/// A reading of `[B, 2h, S, d]` whose heads `2i` are those of `even` and `2i + 1` those of `odd`, both
+/// `[B, h, S, d]`: they must be every second head of one tensor.
+pub(super) fn interleaved(graph: &Graph, even: ValueId, odd: ValueId) -> Result<Reading, String> {
+    let common = common_sources(graph, even, odd);
+    let names = (label(graph, even.node), label(graph, odd.node));
+    let Some((_, first, second)) = common.first() else {
+        return Err(format!("the queries {} and {} are no heads of one tensor", names.0, names.1));
+    };
+    let reason = Err(mispaired(first, second, &names));
+    let sources = common.iter().filter_map(|(value, first, second)| {
+        let view = all_heads(first, second)?;
+        Some(Source { value: *value, view })
+    });
+    Reading::best(graph, sources).map_or(reason, Ok)
+}
+
+/// The values of which both are views, with the views, nearest first.
+fn common_sources(graph: &Graph, a: ValueId, b: ValueId) -> Vec<(ValueId, View, View)> {
+    let views = |value| {
+        let mut trail = Trail::from(value);
+        let mut found = Vec::new();
+        loop {
+            found.extend(trail.view(graph).map(|view| (trail.at, view)));
+            if !trail.step(graph) {
+                return found;
+            }
+        }
+    };
+    let others: Vec<(ValueId, View)> = views(b);
+    let both = |(value, view): (ValueId, View)| {
+        let other = others.iter().find(|(other, _)| *other == value)?;
+        Some((value, view, other.1.clone()))
+    };
+    views(a).into_iter().filter_map(both).collect()
+}
+
+/// The view whose heads `2i` are those of `even`, `2i + 1` those of `odd`; `None` unless these are every
+/// second head of a run.
+fn all_heads(even: &View, odd: &View) -> Option<View> {
+    let [batch, heads, rows, features] = even.axes() else { return None };
+    let apart = &odd.offset - &even.offset;
+    if even.axes() != odd.axes() || is_backward(&apart) {
+        return None;
+    }
+    // A single pair has no distance between heads to compare with.
+    if heads.last().is_some_and(|inner| inner.stride != &apart * 2) {
+        return None;
+    }
+    let mut all: Factors = heads.clone();
+    all.push(Factor { size: Dim::from(2), stride: apart });
+    view_of(even.offset.clone(), &[batch, &all, rows, features])
+}
+
+/// True for what is at most 0 for sizes of at least 1, decided by evaluating no symbol: a distance of
+/// heads is a product of sizes, so its sign is that of any of its terms.
+fn is_backward(apart: &Dim) -> bool {
+    apart.is(0) || apart.as_const().is_some_and(|apart| apart < 0)
+}
+
+fn mispaired(first: &View, second: &View, names: &(String, String)) -> String {
+    let apart = &second.offset - &first.offset;
+    if let (Some(heads), true) = (first.axes().get(1), first.axes() == second.axes())
+        && let Some(inner) = heads.last()
+    {
+        if apart == &Dim::zero() - &inner.stride.exact_div(&Dim::from(2)).unwrap_or_default() {
+            return "the pairs are swapped: head 2i is subtracted from head 2i + 1".into();
+        }
+        let half = &inner.size * &inner.stride;
+        if heads.len() == 1 && (apart == half || apart == &Dim::zero() - &half) {
+            return HALVES.into();
+        }
+    }
+    format!("the queries {} and {} are not every second head of one tensor", names.0, names.1)
+}

@@ -1,0 +1,115 @@
+//! Rotations of feature pairs by `position * theta^(-2i/d)` become `rope`.
+
+mod angle;
+mod rotation;
+#[cfg(test)]
+mod tests;
+mod theta;
+mod window;
+
+use minuend_ir::ops::{BinaryOp, Rope};
+use minuend_ir::{
+    DType, Dim, Emit, Emitted, Graph, NodeId, Op, Patch, PatchBuilder, TypeError, ValueId,
+};
+
+use crate::pass::PassContext;
+use crate::rewrite::{RewritePass, Rewritten, Rule};
+use crate::storage::Storage;
+use angle::{Angle, Positions};
+use rotation::{Rotation, rotation};
+
+const NAME: &str = "fuse-rope";
+
+/// The pass `fuse-rope`. The rotated value is `[B, heads, S, d]` or `[B, S, heads, d]`, in any spelling
+/// that takes its pairs by layout ops and concatenations: interleaved, by halves, or with the negated
+/// half moved and full tables.
+pub fn pass() -> RewritePass {
+    RewritePass::of_rules(NAME, vec![Rule { name: NAME, try_at: fuse }])
+}
+
+fn fuse(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
+    let may_end_here = matches!(
+        graph.node(at).op,
+        Op::Binary(BinaryOp::Add | BinaryOp::Sub) | Op::Concat(_) | Op::Reshape(_)
+    );
+    let result = at.result(0);
+    if !may_end_here || !is_split_in_heads(graph, result) {
+        return Ok(None);
+    }
+    let Some(rotation) = rotation(graph, result) else { return Ok(None) };
+    match recognized(graph, &rotation) {
+        Ok((angle, theta)) => {
+            let op = Rope { layout: rotation.layout, theta: theta.into() };
+            build(graph, result, rotation.x, &angle.positions, op).map(Some)
+        }
+        Err(reason) => {
+            cx.remark(graph, at, reason);
+            Ok(None)
+        }
+    }
+}
+
+/// True for floats `[_, _, _, d]` with an even `d`.
+fn is_split_in_heads(graph: &Graph, value: ValueId) -> bool {
+    let ty = graph.ty(value);
+    let features = ty.shape.get(3).and_then(Dim::as_const);
+    let is_paired = features.is_some_and(|features| features >= 2 && features % 2 == 0);
+    ty.dtype.is_float() && ty.rank() == 4 && is_paired
+}
+
+/// The angle and base of a rotation, or why it is not rotary position embedding.
+fn recognized(graph: &Graph, rotation: &Rotation) -> Result<(Angle, f64), String> {
+    if !rotation.is_forward {
+        return Err("the rotation is by the negative angle".into());
+    }
+    let [first, others @ ..] = &rotation.tables;
+    if let Some(table) = rotation.tables.iter().find(|table| table.scale != 1.0) {
+        return Err(format!("a table of cosines or sines is scaled by {}", table.scale));
+    }
+    let angle = first.angle(graph)?;
+    for table in others {
+        if table.angle(graph)? != angle {
+            return Err("cosines and sines are of different angles".into());
+        }
+    }
+    let theta = theta::theta_of(&angle.frequencies)?;
+    Ok((angle, theta))
+}
+
+fn build(
+    graph: &Graph,
+    result: ValueId,
+    x: ValueId,
+    positions: &Positions,
+    op: Rope,
+) -> Result<Patch, TypeError> {
+    let storage = Storage::of(graph, result, graph.ty(x).dtype);
+    // Exchanges the axes of heads and tokens, in both directions.
+    let order = if positions.token_axis == 1 { [0, 2, 1, 3] } else { [0, 1, 2, 3] };
+    let mut patch = PatchBuilder::new(graph);
+    let indices = reshaped(graph, &mut patch, positions.value, &positions.shape)?;
+    let indices = patch.cast(indices, DType::I64)?;
+    let x = reshaped(graph, &mut patch, x, &graph.ty(result).shape)?;
+    let x = patch.cast(x, storage.dtype)?;
+    let x = patch.transpose(x, &order)?;
+    let rotated = patch.value(Op::Rope(op), &[x, indices])?;
+    let rotated = patch.transpose(rotated, &order)?;
+    storage.replace(&mut patch, rotated);
+    Ok(patch.finish())
+}
+
+/// The elements of a value in row-major order under another shape, without a chain of reshapes.
+fn reshaped(
+    graph: &Graph,
+    patch: &mut PatchBuilder<'_>,
+    mut value: ValueId,
+    shape: &[Dim],
+) -> Emitted {
+    while graph.ty(value).shape.as_slice() != shape
+        && matches!(graph.def(value), Op::Reshape(_))
+        && let Some(source) = graph.operand(value.node, 0)
+    {
+        value = source;
+    }
+    patch.reshape(value, shape)
+}

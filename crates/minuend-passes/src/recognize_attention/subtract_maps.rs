@@ -1,0 +1,111 @@
+//! `(p0 - g p1) v = p0 v - g (p1 v)` for attention weights `p0` and `p1` and a gate `g` that is the same
+//! for every key: a difference of attention weights is a difference of two attentions.
+
+use minuend_ir::ops::{BinaryOp, Slice};
+use minuend_ir::{Emit, Graph, NodeId, PatchBuilder, ValueId};
+
+use super::{attention_of, product, weights};
+use crate::matcher::{as_binary, match_commutative, without_float_casts};
+use crate::pass::PassContext;
+use crate::rewrite::Rewritten;
+use crate::trail::Trail;
+
+/// A gated difference of attention weights.
+struct Difference {
+    minuend: ValueId,
+    gate: ValueId,
+    subtrahend: ValueId,
+    /// The difference and the gated weights.
+    inner: [NodeId; 2],
+}
+
+pub(super) fn try_at(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
+    let Some((lhs, v)) = product(graph, at) else { return Ok(None) };
+    let Some(difference) = difference(graph, lhs) else { return Ok(None) };
+    let gate = match check(graph, &difference, v) {
+        Ok(()) => Gate::of(graph, difference.gate),
+        Err(reason) => Err(reason),
+    };
+    let gate = match gate {
+        Ok(gate) => gate,
+        Err(reason) => {
+            cx.remark(graph, at, reason);
+            return Ok(None);
+        }
+    };
+    let mut patch = PatchBuilder::new(graph);
+    let dtype = graph.ty(lhs).dtype;
+    let minuend = patch.cast(difference.minuend, dtype)?;
+    let minuend = patch.matmul(minuend, v)?;
+    let subtrahend = patch.cast(difference.subtrahend, dtype)?;
+    let subtrahend = patch.matmul(subtrahend, v)?;
+    let gate = gate.emit(&mut patch)?;
+    let gate = patch.cast(gate, dtype)?;
+    let gated = patch.mul(gate, subtrahend)?;
+    let result = patch.sub(minuend, gated)?;
+    Ok(Some(patch.replacing(at.result(0), result)))
+}
+
+fn difference(graph: &Graph, value: ValueId) -> Option<Difference> {
+    let value = without_float_casts(graph, value);
+    let (minuend, gated) = as_binary(graph, value, BinaryOp::Sub)?;
+    weights::softmax_of(graph, minuend)?;
+    let gated = without_float_casts(graph, gated);
+    let operands = as_binary(graph, gated, BinaryOp::Mul)?;
+    match_commutative(operands, |gate, subtrahend| {
+        weights::softmax_of(graph, subtrahend)?;
+        Some(Difference { minuend, gate, subtrahend, inner: [value.node, gated.node] })
+    })
+}
+
+/// Both weights must become attentions: else there would only be more products than before.
+fn check(graph: &Graph, difference: &Difference, v: ValueId) -> Result<(), String> {
+    let [sub, mul] = difference.inner;
+    weights::used_elsewhere(graph, sub.result(0), &[])?;
+    weights::used_elsewhere(graph, mul.result(0), &[sub])?;
+    for part in [difference.minuend, difference.subtrahend] {
+        if let Some(softmax) = weights::softmax_of(graph, part) {
+            weights::used_elsewhere(graph, softmax, &difference.inner)?;
+        }
+        attention_of(graph, part, v)?;
+    }
+    Ok(())
+}
+
+/// A gate that is the same for every key.
+enum Gate {
+    /// Its last axis has size 1, or it has no axes.
+    Narrow(ValueId),
+    /// It is repeated along its last axis.
+    Repeated(ValueId),
+}
+
+impl Gate {
+    fn of(graph: &Graph, gate: ValueId) -> Result<Gate, String> {
+        if graph.ty(gate).shape.last().is_none_or(|keys| keys.is(1)) {
+            return Ok(Gate::Narrow(gate));
+        }
+        let view = Trail::from(gate).climb(graph).view(graph);
+        let is_repeated = view.is_some_and(|view| {
+            let keys = view.axes().last();
+            keys.is_some_and(|keys| keys.iter().all(|factor| factor.stride.is(0)))
+        });
+        let keys = graph.ty(gate).shape.last();
+        let has_keys = keys.is_some_and(|keys| keys.at_least(1, graph.symbols()));
+        if is_repeated && has_keys {
+            Ok(Gate::Repeated(gate))
+        } else {
+            Err("the subtracted attention weights are gated differently for each key".into())
+        }
+    }
+
+    fn emit(&self, patch: &mut PatchBuilder<'_>) -> Result<ValueId, minuend_ir::TypeError> {
+        match *self {
+            Gate::Narrow(gate) => Ok(gate),
+            Gate::Repeated(gate) => {
+                let last = patch.type_of(gate).rank().saturating_sub(1);
+                patch.slice(gate, Slice::range(last, 0, 1))
+            }
+        }
+    }
+}
