@@ -65,13 +65,8 @@ pub enum Failure {
     #[error("{}", .0.join("\n"))]
     Errors(Vec<String>),
     /// No pass of that name.
-    #[error("there is no pass {found}, there are: {}", known.join(", "))]
-    UnknownPass {
-        /// The name.
-        found: String,
-        /// The names there are.
-        known: Vec<&'static str>,
-    },
+    #[error("there is no pass {0}")]
+    UnknownPass(String),
     /// No target of that name.
     #[error("there is no target {found}, there are: {}", known.join(", "))]
     UnknownTarget {

@@ -30,7 +30,7 @@ pub(crate) fn pipeline_test(file: &TestFile<'_>) -> Result<(), Failure> {
     let fused: Vec<Graph> = file
         .graphs()?
         .into_iter()
-        .map(|parsed| stages::fused(parsed.graph, &file.target))
+        .map(|parsed| stages::fused(parsed.graph))
         .collect::<Result<_, _>>()?;
     compare_block(file, &join(fused.iter().map(print)))
 }

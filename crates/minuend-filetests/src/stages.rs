@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use minuend_codegen::{CpuTarget, Target};
-use minuend_ir::{Graph, GraphLevel, LegalGraph};
+use minuend_ir::{Graph, LegalGraph};
 use minuend_passes::{
-    EliminateCommon, EliminateDead, Legalize, PackProjections, Pass, Pipeline, PipelineOptions,
-    VerifyMode, append_kv_in_place, canonicalize, fold_constants, fuse_residual_norm,
-    fuse_rms_norm, fuse_swiglu,
+    Legalize, Pass, Pipeline, PipelineOptions, VerifyMode, pass_by_name, raise, standard,
 };
 
 use crate::failure::Failure;
@@ -22,42 +20,11 @@ fn target(name: &str) -> Result<&'static dyn Target, Failure> {
     }
 }
 
-type Make = fn(&'static dyn Target) -> Box<dyn Pass>;
-
-/// Every pass by name.
-const PASSES: &[(&str, Make)] = &[
-    ("canonicalize", |_| Box::new(canonicalize::pass())),
-    ("fold-constants", |_| Box::new(fold_constants::pass())),
-    ("eliminate-common", |_| Box::new(EliminateCommon)),
-    ("eliminate-dead", |_| Box::new(EliminateDead)),
-    ("pack-projections", |_| Box::new(PackProjections)),
-    ("append-kv-in-place", |_| Box::new(append_kv_in_place::pass())),
-    ("fuse-residual-norm", |_| Box::new(fuse_residual_norm::pass())),
-    ("fuse-rms-norm", |_| Box::new(fuse_rms_norm::pass())),
-    ("fuse-swiglu", |_| Box::new(fuse_swiglu::pass())),
-    ("legalize", |target| Box::new(Legalize::new(target))),
-];
-
 fn pass(name: &str, target: &'static dyn Target) -> Result<Box<dyn Pass>, Failure> {
-    match PASSES.iter().find(|(known, _)| *known == name) {
-        Some((_, make)) => Ok(make(target)),
-        None => {
-            let known = PASSES.iter().map(|(name, _)| *name).collect();
-            Err(Failure::UnknownPass { found: name.to_string(), known })
-        }
+    if name == "legalize" {
+        return Ok(Box::new(Legalize::new(target)));
     }
-}
-
-/// TEMPORARY
-fn standard(target: &dyn Target) -> Pipeline<'_> {
-    Pipeline::empty()
-        .pass(canonicalize::pass())
-        .pass(EliminateDead)
-        .reach(GraphLevel::Canonical)
-        .pass(fuse_swiglu::pass())
-        .reach(GraphLevel::Fused)
-        .pass(Legalize::new(target))
-        .reach(GraphLevel::Legal)
+    pass_by_name(name).ok_or_else(|| Failure::UnknownPass(name.to_string()))
 }
 
 /// Runs passes by name and returns the messages of their remarks.
@@ -76,32 +43,23 @@ pub(crate) fn run_passes(
     Ok(report.remarks.into_iter().map(|remark| remark.message).collect())
 }
 
-fn run_standard(
-    mut graph: Graph,
-    target: &dyn Target,
-    until: GraphLevel,
-) -> Result<Graph, Failure> {
-    let options = PipelineOptions {
-        verify: VerifyMode::AtLevels,
-        until: Some(until),
-        ..PipelineOptions::default()
-    };
-    standard(target).run(&mut graph, &options, None)?;
+/// The graph at level fused, which is the same for every target.
+pub(crate) fn fused(mut graph: Graph) -> Result<Graph, Failure> {
+    raise().run(&mut graph, &at_levels(), None)?;
     Ok(graph)
 }
 
-/// The graph at level fused, behind the standard pipeline.
-pub(crate) fn fused(graph: Graph, target_name: &str) -> Result<Graph, Failure> {
-    run_standard(graph, target(target_name)?, GraphLevel::Fused)
-}
-
 /// The graph as a target runs it, behind the whole standard pipeline.
-pub(crate) fn legal(graph: Graph, target_name: &str) -> Result<LegalGraph, Failure> {
+pub(crate) fn legal(mut graph: Graph, target_name: &str) -> Result<LegalGraph, Failure> {
     let target = target(target_name)?;
     let name = graph.name().to_string();
-    let graph = run_standard(graph, target, GraphLevel::Legal)?;
+    standard(target).run(&mut graph, &at_levels(), None)?;
     LegalGraph::check(graph, target)
         .map_err(|error| Failure::Stage { graph: name, message: error.to_string() })
+}
+
+fn at_levels() -> PipelineOptions {
+    PipelineOptions { verify: VerifyMode::AtLevels, ..PipelineOptions::default() }
 }
 
 /// The plan as text, its arena laid out for the symbols' values.

@@ -166,14 +166,20 @@ fn value_label(graph: &Graph, value: ValueId) -> Option<String> {
     graph.value_name(value).map(|name| format!("%{name}"))
 }
 
-/// Checks every invariant.
+/// Checks every invariant, the level's among them.
 pub fn verify(graph: &Graph) -> Result<(), VerifyErrors> {
+    verify_at(graph, graph.level())
+}
+
+/// Checks every invariant as if the graph were at another level: between two levels a graph has left
+/// the forms of the lower one behind and does not keep to those of the higher one yet.
+pub fn verify_at(graph: &Graph, level: GraphLevel) -> Result<(), VerifyErrors> {
     let mut findings = Findings { graph, errors: Vec::new() };
     structure::check(&mut findings);
     // Types and levels are read through operands: a broken structure would only repeat itself there.
     if findings.errors.is_empty() {
         types::check(&mut findings);
-        levels::check(&mut findings);
+        levels::check(&mut findings, level);
     }
     if findings.errors.is_empty() { Ok(()) } else { Err(VerifyErrors(findings.errors)) }
 }

@@ -8,6 +8,8 @@ mod implicit_broadcast;
 mod indexing;
 mod layout;
 mod matmul;
+#[cfg(test)]
+mod random_graphs;
 mod scale;
 mod softmax;
 mod stored_weight;

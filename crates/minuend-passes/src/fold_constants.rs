@@ -3,9 +3,9 @@
 mod element;
 mod sizes;
 
-use minuend_ir::ops::{BinaryOp, Constant, Literal};
+use minuend_ir::ops::{BinaryOp, Broadcast, Constant, Literal};
 use minuend_ir::view::View;
-use minuend_ir::{Emit, Graph, NodeId, Op, PatchBuilder, TensorType};
+use minuend_ir::{Dim, Emit, Graph, NodeId, Op, PatchBuilder, TensorType};
 use smallvec::SmallVec;
 
 use crate::pass::PassContext;
@@ -80,7 +80,7 @@ fn elementwise(op: &Op, operands: &[&Constant], ty: &TensorType) -> Option<Liter
     let sources: Option<Vec<Vec<usize>>> = operands
         .iter()
         .map(|operand| {
-            let broadcast = minuend_ir::ops::Broadcast { shape: ty.shape.clone() };
+            let broadcast = Broadcast { shape: ty.shape.clone() };
             source_positions(operand, &Op::Broadcast(broadcast))
         })
         .collect();
@@ -102,7 +102,7 @@ fn elementwise(op: &Op, operands: &[&Constant], ty: &TensorType) -> Option<Liter
 fn source_positions(operand: &Constant, view: &Op) -> Option<Vec<usize>> {
     let view = View::dense(&operand.ty.shape).apply(view)?;
     if is_splat(operand) {
-        let count = usize::try_from(view.shape().iter().product::<minuend_ir::Dim>().as_const()?);
+        let count = usize::try_from(view.shape().iter().product::<Dim>().as_const()?);
         return Some(vec![0; count.ok().filter(|count| *count <= LIMIT)?]);
     }
     let mut positions = vec![usize::try_from(view.offset.as_const()?).ok()?];
@@ -148,8 +148,8 @@ fn fold_concat(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewritten {
 
 fn concatenated(axis: usize, operands: &[&Constant], ty: &TensorType) -> Option<Literal> {
     let count = count(ty)?;
-    let size = |dims: &[minuend_ir::Dim]| -> Option<usize> {
-        usize::try_from(dims.iter().product::<minuend_ir::Dim>().as_const()?).ok()
+    let size = |dims: &[Dim]| -> Option<usize> {
+        usize::try_from(dims.iter().product::<Dim>().as_const()?).ok()
     };
     let outer = size(&ty.shape[..axis])?;
     let mut elements = Vec::with_capacity(count);
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::testing::{Ran, dim, graph_of, run};
     use minuend_ir::ops::{CompareOp, Slice, UnaryOp};
-    use minuend_ir::{DType, Dim, Real, ValueId};
+    use minuend_ir::{DType, Real, ValueId};
 
     fn ran(build: impl FnOnce(&mut Graph) -> ValueId) -> Ran {
         run(&graph_of(|graph| vec![build(graph)]), &pass(), &[])
@@ -279,7 +279,7 @@ mod tests {
             assert_eq!(folded.ops().is_empty(), op != UnaryOp::Erf, "{op:?}");
         }
         for dtype in [DType::F32, DType::I64, DType::I32, DType::Bool] {
-            for op in minuend_ir::ops::BinaryOp::ALL {
+            for op in BinaryOp::ALL {
                 let is_truth = matches!(op, BinaryOp::And | BinaryOp::Or);
                 let is_pow = op == BinaryOp::Pow && dtype != DType::F32;
                 if is_truth != (dtype == DType::Bool) || is_pow {

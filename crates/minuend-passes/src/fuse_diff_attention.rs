@@ -55,10 +55,7 @@ enum Side {
     /// An attention.
     Bare(Trail),
     /// A product of a gate and an attention.
-    Gated {
-        signal: Trail,
-        gate: Trail,
-    },
+    Gated { signal: Trail, gate: Trail },
 }
 
 /// The subtraction as a difference of attentions; `None` if it has nothing to do with them.
@@ -70,12 +67,16 @@ fn difference(graph: &Graph, at: NodeId) -> Option<Result<Difference, String>> {
         (Side::Bare(minuend), Side::Gated { signal, gate }) => {
             Ok(Difference { at, minuend, subtrahend: signal, gate })
         }
-        (Side::Bare(_), Side::Bare(_)) => Err("no lambda (ablation 2): one attention is subtracted \
+        (Side::Bare(_), Side::Bare(_)) => {
+            Err("no lambda (ablation 2): one attention is subtracted \
              from the other as it is, expected a gate sigmoid(lambda)"
-            .into()),
-        (Side::Gated { .. }, Side::Bare(_)) => Err("the product is subtracted from, not subtracted: \
+                .into())
+        }
+        (Side::Gated { .. }, Side::Bare(_)) => {
+            Err("the product is subtracted from, not subtracted: \
              expected attention - gate * attention"
-            .into()),
+                .into())
+        }
         (Side::Gated { .. }, Side::Gated { .. }) => Err("both attentions are gated (the two-gate \
              form, V3), expected a gate on the subtracted one alone"
             .into()),

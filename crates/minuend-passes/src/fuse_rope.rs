@@ -16,7 +16,7 @@ use crate::pass::PassContext;
 use crate::rewrite::{RewritePass, Rewritten, Rule};
 use crate::storage::Storage;
 use angle::{Angle, Positions};
-use rotation::{Rotation, rotation};
+use rotation::{Rotation, Source, rotation};
 
 const NAME: &str = "fuse-rope";
 
@@ -40,7 +40,7 @@ fn fuse(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
     match recognized(graph, &rotation) {
         Ok((angle, theta)) => {
             let op = Rope { layout: rotation.layout, theta: theta.into() };
-            build(graph, result, rotation.x, &angle.positions, op).map(Some)
+            build(graph, result, &rotation.x, &angle.positions, op).map(Some)
         }
         Err(reason) => {
             cx.remark(graph, at, reason);
@@ -79,17 +79,20 @@ fn recognized(graph: &Graph, rotation: &Rotation) -> Result<(Angle, f64), String
 fn build(
     graph: &Graph,
     result: ValueId,
-    x: ValueId,
+    x: &Source,
     positions: &Positions,
     op: Rope,
 ) -> Result<Patch, TypeError> {
-    let storage = Storage::of(graph, result, graph.ty(x).dtype);
+    let storage = Storage::of(graph, result, graph.ty(x.value).dtype);
     // Exchanges the axes of heads and tokens, in both directions.
     let order = if positions.token_axis == 1 { [0, 2, 1, 3] } else { [0, 1, 2, 3] };
     let mut patch = PatchBuilder::new(graph);
     let indices = reshaped(graph, &mut patch, positions.value, &positions.shape)?;
     let indices = patch.cast(indices, DType::I64)?;
-    let x = reshaped(graph, &mut patch, x, &graph.ty(result).shape)?;
+    let x = match &x.features {
+        Some(slice) => patch.slice(x.value, slice.clone())?,
+        None => reshaped(graph, &mut patch, x.value, &graph.ty(result).shape)?,
+    };
     let x = patch.cast(x, storage.dtype)?;
     let x = patch.transpose(x, &order)?;
     let rotated = patch.value(Op::Rope(op), &[x, indices])?;

@@ -37,7 +37,9 @@ fn fuse(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
         );
         return Ok(None);
     }
-    let native = graph.ty(without_float_casts(graph, gate.value)).dtype;
+    let native = [gate.value, up].map(|factor| graph.ty(without_float_casts(graph, factor)).dtype);
+    // Where the factors are stored differently, neither type holds both.
+    let native = if native[0] == native[1] { native[0] } else { graph.ty(product).dtype };
     let storage = Storage::of(graph, product, native);
     let mut patch = PatchBuilder::new(graph);
     let gate = storage.operand(graph, &mut patch, gate.value)?;
@@ -120,6 +122,18 @@ mod tests {
         g.set_return(&[y], &[]).unwrap();
         let ran = run(&g, &pass(), SIZES);
         assert_eq!(ran.ops(), ["cast", "cast", "swiglu"]);
+    }
+
+    #[test]
+    fn a_wide_factor_is_not_narrowed() {
+        let (mut g, gate, _) = graph();
+        let up = g.argument("wide", TensorType::fixed(DType::F32, &[2, 3, 8])).unwrap();
+        let gate = g.cast(gate, DType::F32).unwrap();
+        let gate = g.unary(UnaryOp::Silu, gate).unwrap();
+        let y = g.mul(gate, up).unwrap();
+        let y = g.cast(y, DType::F16).unwrap();
+        g.set_return(&[y], &[]).unwrap();
+        assert_eq!(run(&g, &pass(), SIZES).ops(), ["cast", "swiglu", "cast"]);
     }
 
     #[test]

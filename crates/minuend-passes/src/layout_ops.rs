@@ -278,7 +278,11 @@ fn rearrange(pieces: &Pieces, current: &[Dim], shape: &[Dim], ops: &mut Vec<Op>)
             };
             (target.iter().map(size).collect(), target.iter().map(|p| p.size.clone()).collect())
         };
-        reshape_to(narrow, &mut current, ops);
+        // Missing outer axes are repeated without being there.
+        let outer = narrow.iter().take_while(|size| size.is(1)).count();
+        if narrow.get(outer..) != Some(current.as_slice()) {
+            reshape_to(narrow, &mut current, ops);
+        }
         ops.push(Op::Broadcast(Broadcast { shape: wide.clone() }));
         current = wide;
     }

@@ -6,6 +6,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod append_kv_in_place;
+#[cfg(test)]
+mod attention_graphs;
 mod attention_mask;
 pub mod canonicalize;
 mod eliminate_common;
@@ -27,6 +29,7 @@ mod reading;
 pub mod recognize_attention;
 mod remark;
 mod rewrite;
+mod standard;
 mod storage;
 #[cfg(test)]
 mod testing;
@@ -40,3 +43,4 @@ pub use pass::{AppliedRewrite, Changed, Pass, PassContext, PassError};
 pub use pipeline::{Observer, Pipeline, PipelineOptions, PipelineReport, VerifyMode};
 pub use remark::Remark;
 pub use rewrite::{Rewrite, RewritePass, Rewritten, Rule};
+pub use standard::{pass_by_name, raise, standard};

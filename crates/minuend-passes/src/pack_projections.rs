@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use minuend_ir::ops::{Matmul, Slice, Weight};
 use minuend_ir::order::topological;
 use minuend_ir::{
-    DType, Dim, Emit, Graph, NodeId, Op, PatchBuilder, TensorType, TypeError, ValueId,
+    DType, Dim, Emit, Graph, NodeId, Op, Patch, PatchBuilder, TensorType, TypeError, ValueId,
 };
 
 use crate::matcher::pair;
@@ -137,7 +137,7 @@ fn pack(graph: &mut Graph, group: &[NodeId]) -> Result<(), PassError> {
     Ok(())
 }
 
-fn packed(graph: &Graph, group: &[NodeId]) -> Result<Option<minuend_ir::Patch>, TypeError> {
+fn packed(graph: &Graph, group: &[NodeId]) -> Result<Option<Patch>, TypeError> {
     let first = group.first().and_then(|at| projection(graph, *at));
     let (Some((x, _, _)), Some((weight, rows))) = (first, stacked(graph, group)) else {
         return Ok(None);

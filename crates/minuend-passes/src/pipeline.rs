@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use minuend_ir::verify::verify;
+use minuend_ir::verify::{verify, verify_at};
 use minuend_ir::{Graph, GraphLevel};
 
 use crate::pass::{AppliedRewrite, Pass, PassContext, PassError};
@@ -107,7 +107,8 @@ impl<'t> Pipeline<'t> {
                     pass.run(graph, &mut cx)?;
                     times.push((name, started.elapsed()));
                     if options.verify == VerifyMode::EveryPass {
-                        verify(graph).map_err(|source| PassError::Broke { pass: name, source })?;
+                        verify_at(graph, GraphLevel::Legal)
+                            .map_err(|source| PassError::Broke { pass: name, source })?;
                     }
                     if let Some(observe) = &mut observe {
                         observe(name, graph);

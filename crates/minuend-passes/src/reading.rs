@@ -42,17 +42,18 @@ pub(crate) fn sources(
 
 impl Reading {
     /// The reading that takes fewest layout ops; of those the one of the narrowest type; of those the
-    /// first. `None` if layout ops can make none of the views.
+    /// last, which makes the layout ops before it superfluous. `None` if layout ops can make none of
+    /// the views.
     pub(crate) fn best(
         graph: &Graph,
-        sources: impl IntoIterator<Item = Source>,
+        sources: impl DoubleEndedIterator<Item = Source>,
     ) -> Option<Reading> {
         let read = |Source { value, view }| {
             let ops = layout_ops(&view, &graph.ty(value).shape, graph.symbols())?;
             is_certain(graph, value, &ops).then_some(Reading { value, ops })
         };
         let cost = |reading: &Reading| (reading.ops.len(), graph.ty(reading.value).dtype.bytes());
-        sources.into_iter().filter_map(read).min_by_key(cost)
+        sources.rev().filter_map(read).min_by_key(cost)
     }
 
     /// Adds the operand, in this element type.

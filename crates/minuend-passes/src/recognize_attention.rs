@@ -12,11 +12,12 @@ mod subtract_maps;
 mod tests;
 mod weights;
 
-use minuend_ir::ops::Matmul;
 use minuend_ir::{Graph, NodeId, Op, PatchBuilder, ValueId};
 
+use crate::matcher::pair;
 use crate::pass::{Pass, PassContext};
 use crate::rewrite::{RewritePass, Rewritten, Rule};
+use build::RaisedAttention;
 
 /// Attention from matrix products and softmax; and differences of attention weights as differences of
 /// attentions.
@@ -29,11 +30,11 @@ pub fn pass() -> impl Pass {
 }
 
 fn try_at(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
-    let Some((weights, v)) = product(graph, at) else { return Ok(None) };
-    let Some(softmax) = weights::softmax_of(graph, weights) else { return Ok(None) };
+    let Some(product) = Product::at(graph, at) else { return Ok(None) };
+    let Some(softmax) = weights::softmax_of(graph, product.weights) else { return Ok(None) };
     let mut patch = PatchBuilder::new(graph);
     let raised = weights::used_elsewhere(graph, softmax, &[])
-        .and_then(|()| attention_of(graph, weights, v))
+        .and_then(|()| RaisedAttention::of(graph, product))
         .and_then(|attention| attention.emit(graph, &mut patch, graph.ty(at.result(0))));
     match raised {
         Ok(attention) => Ok(Some(patch.replacing(at.result(0), attention))),
@@ -44,20 +45,19 @@ fn try_at(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
     }
 }
 
-/// The operands of a product that is not transposed: weights and values, if it is an attention's second.
-fn product(graph: &Graph, at: NodeId) -> Option<(ValueId, ValueId)> {
-    match graph.node(at).op {
-        Op::Matmul(Matmul { transpose_rhs: false }) => crate::matcher::pair(graph, at),
-        _ => None,
-    }
+/// `weights x values`, the second product of an attention.
+#[derive(Clone, Copy)]
+struct Product {
+    weights: ValueId,
+    values: ValueId,
+    /// The values are given as `[.., d_v, T]`.
+    is_transposed: bool,
 }
 
-/// The attention that `weights x v` is, where the weights come from a softmax.
-fn attention_of(
-    graph: &Graph,
-    weights: ValueId,
-    v: ValueId,
-) -> Result<build::RaisedAttention, String> {
-    let scores = weights::scores_of(graph, weights)?;
-    build::RaisedAttention::new(graph, scores, weights, v)
+impl Product {
+    fn at(graph: &Graph, at: NodeId) -> Option<Product> {
+        let Op::Matmul(product) = graph.node(at).op else { return None };
+        let (weights, values) = pair(graph, at)?;
+        Some(Product { weights, values, is_transposed: product.transpose_rhs })
+    }
 }

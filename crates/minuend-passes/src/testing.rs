@@ -119,7 +119,7 @@ impl Random {
             DType::I64 | DType::I32 => {
                 Data::Ints((0..count).map(|_| (self.next() % 8) as i64).collect())
             }
-            DType::Bool => Data::Bools((0..count).map(|_| self.next() % 2 == 0).collect()),
+            DType::Bool => Data::Bools((0..count).map(|_| self.next().is_multiple_of(2)).collect()),
         };
         Tensor::new(ty.dtype, &shape, data).unwrap()
     }

@@ -1,1 +1,59 @@
 //! Compile and run Differential Transformer V2 models.
+//!
+//! ```no_run
+//! use minuend::{CompileOptions, Continue, GenerateOptions, LogitRows, Model, Sampling};
+//!
+//! # fn main() -> Result<(), minuend::Error> {
+//! let model = Model::open("examples/models/shakespeare-diffv2")?;
+//! let device = minuend::open_device("auto", 0)?;
+//! let compiled = model.compile(&*device, LogitRows::Last, &CompileOptions::default())?;
+//! let mut session = compiled.session(256)?;
+//! let options = GenerateOptions {
+//!     max_new_tokens: 64,
+//!     sampling: Sampling::greedy(),
+//!     eos_ids: model.eos_ids().to_vec(),
+//! };
+//! let generation = minuend::generate(&mut session, &[859, 26, 199], &options, &mut |token| {
+//!     eprintln!("{token}");
+//!     Continue::Yes
+//! })?;
+//! # let _ = generation;
+//! # Ok(())
+//! # }
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod check;
+mod compile;
+mod device;
+mod error;
+mod generate;
+mod interpreted;
+mod model;
+mod random_weights;
+mod sampling;
+mod session;
+mod token_model;
+
+pub use check::{CheckKind, OutputCheck, check_outputs, errors};
+pub use compile::{CompileOptions, Compiled, compile, fuse};
+pub use device::{DeviceInfo, devices, open_device};
+pub use error::{CompileError, Error, RequestError};
+pub use generate::{Continue, Finish, GenerateOptions, Generation, generate};
+pub use interpreted::InterpretedModel;
+pub use minuend_codegen::{CpuTarget, Target};
+pub use minuend_ir as ir;
+pub use minuend_models::{
+    Architecture, Checkpoint, ExpectedOutputs, LogitRows, ModelConfig, ModelError, StoredDtype,
+    TensorRole, TokenStream, Tokenizer, tensors,
+};
+pub use minuend_passes::{PipelineReport, Remark, VerifyMode};
+pub use minuend_plan::{BoundProgram, Program};
+pub use minuend_runtime::{
+    Device, DeviceError, Executable, HostTensor, RunError, Session, StoredTensor, WeightSource,
+};
+pub use model::{CompiledModel, Model};
+pub use sampling::{Sampler, Sampling, most_likely};
+pub use session::ModelSession;
+pub use token_model::{Logits, TokenModel};

@@ -55,9 +55,8 @@ fn is_identity(graph: &Graph, id: NodeId) -> bool {
     }
 }
 
-pub(super) fn check(findings: &mut Findings<'_>) {
+pub(super) fn check(findings: &mut Findings<'_>, level: GraphLevel) {
     let graph = findings.graph;
-    let level = graph.level();
     for id in crate::order::topological(graph) {
         let mut forbid = |rule| findings.push(id, VerifyErrorKind::Level { level, rule });
         if lowest_level(&graph.node(id).op) > level {

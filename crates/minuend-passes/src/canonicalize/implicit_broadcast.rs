@@ -1,9 +1,9 @@
 //! Elementwise ops broadcast their operands themselves.
 
 use minuend_ir::ops::Constant;
-use minuend_ir::{Emit, Graph, NodeId, Op, PatchBuilder, TensorType, ValueId};
+use minuend_ir::{Emit, Graph, NodeId, Op, Patch, PatchBuilder, TensorType, ValueId};
 
-use super::only_operand;
+use super::{only_operand, replacing};
 use crate::pass::PassContext;
 use crate::rewrite::{Rewritten, Rule};
 
@@ -74,12 +74,12 @@ fn with_operand(
     at: NodeId,
     slot: usize,
     operand: impl FnOnce(&mut PatchBuilder<'_>) -> Option<ValueId>,
-) -> Option<minuend_ir::Patch> {
+) -> Option<Patch> {
     let mut patch = PatchBuilder::new(graph);
     let mut operands = graph.operands(at);
     *operands.get_mut(slot)? = operand(&mut patch)?;
     let new = patch.value(graph.node(at).op.clone(), &operands).ok()?;
-    super::replacing(graph, at, patch, new)
+    replacing(graph, at, patch, new)
 }
 
 #[cfg(test)]

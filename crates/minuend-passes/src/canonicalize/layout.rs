@@ -250,9 +250,10 @@ mod tests {
     #[test]
     fn slices_of_symbolic_axes_compose_where_the_bounds_are_proven() {
         let graph = graph_of(|graph| {
-            let ty = TensorType::new(DType::F32, [dim(graph, "T"), Dim::from(2)]);
-            let new = TensorType::new(DType::F32, [dim(graph, "S")]);
-            let (x, _) = (graph.argument("x", ty).unwrap(), graph.argument("new", new).unwrap());
+            let rows = |rows: Dim| TensorType::new(DType::F32, [rows, Dim::from(2)]);
+            let (old, new) = (rows(dim(graph, "P")), rows(dim(graph, "S")));
+            let (old, new) = (graph.argument("old", old), graph.argument("new", new));
+            let x = graph.concat(0, &[old.unwrap(), new.unwrap()]).unwrap();
             let (past, queries) = (dim(graph, "P"), dim(graph, "S"));
             let tail = graph.slice(x, Slice::range(0, past, dim(graph, "T"))).unwrap();
             vec![graph.slice(tail, Slice::range(0, &queries - &Dim::one(), queries)).unwrap()]

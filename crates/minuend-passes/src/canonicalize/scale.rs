@@ -14,7 +14,31 @@ use crate::pass::PassContext;
 use crate::rewrite::{Rewritten, Rule};
 
 pub(super) fn rules() -> Vec<Rule> {
-    vec![Rule { name: "hoist-scale", try_at: hoist_scale }]
+    vec![
+        Rule { name: "sink-scale", try_at: sink_scale },
+        Rule { name: "hoist-scale", try_at: hoist_scale },
+    ]
+}
+
+/// A layout op that moves every element once stands in front of a scale that only it reads.
+fn sink_scale(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewritten {
+    let op = &graph.node(at).op;
+    let Some(product) = only_operand(graph, at) else { return Ok(None) };
+    if !matches!(op, Op::Reshape(_) | Op::Transpose(_)) || !graph.has_one_use(product) {
+        return Ok(None);
+    }
+    let Some((x, factor)) = scale_at(graph, product) else { return Ok(None) };
+    let mut patch = PatchBuilder::new(graph);
+    let moved = patch.value(op.clone(), &[x])?;
+    let new = scaled(&mut patch, moved, factor, graph.ty(at.result(0)))?;
+    Ok(replacing(graph, at, patch, new))
+}
+
+/// `x` and `c` of `x * c`, where the product has the type of `x`.
+fn scale_at(graph: &Graph, value: ValueId) -> Option<(ValueId, f64)> {
+    let (x, factor) = by_constant(graph, as_binary(graph, value, BinaryOp::Mul)?)?;
+    // A factor of 0 or infinity does not commute with a sum that holds infinities.
+    (factor.is_normal() && graph.ty(x) == graph.ty(value)).then_some((x, factor))
 }
 
 /// Left alone where the other side is a weight: a scale in front of a projection is no attention scale.
@@ -50,12 +74,8 @@ fn find_scale(graph: &Graph, operand: ValueId) -> Option<ScaledOperand> {
     let mut between = Vec::new();
     let mut value = operand;
     loop {
-        if let Some(operands) = as_binary(graph, value, BinaryOp::Mul) {
-            let (x, factor) = by_constant(graph, operands)?;
-            // A factor of 0 or infinity does not commute with a sum that holds infinities.
-            let keeps_type = graph.ty(x) == graph.ty(value);
-            let is_scale = factor.is_normal() && keeps_type;
-            return is_scale.then_some(ScaledOperand { x, factor, between });
+        if let Some((x, factor)) = scale_at(graph, value) {
+            return Some(ScaledOperand { x, factor, between });
         }
         let source = only_operand(graph, value.node)?;
         let is_float = graph.ty(source).dtype.is_float();
@@ -71,7 +91,8 @@ fn find_scale(graph: &Graph, operand: ValueId) -> Option<ScaledOperand> {
 mod tests {
     use super::*;
     use crate::canonicalize::pass;
-    use crate::testing::{Ran, graph_of, run};
+    use crate::testing::{Ran, dim, graph_of, run};
+    use minuend_ir::ops::Matmul;
     use minuend_ir::{DType, Dim, TensorType};
 
     fn tensor(graph: &mut Graph, name: &str, shape: &[usize]) -> ValueId {
@@ -117,6 +138,44 @@ mod tests {
         });
         let ran = run(&graph, &pass(), &[]);
         assert_eq!(ran.ops(), ["cast", "reshape", "matmul", "mul"]);
+    }
+
+    #[test]
+    fn an_exported_attention_has_one_scale_behind_its_scores() {
+        let graph = graph_of(|graph| {
+            let (b, s) = (dim(graph, "B"), dim(graph, "S"));
+            let mut tensor = |name: &str, heads: i64| {
+                let shape = [b.clone(), s.clone(), Dim::from(heads), Dim::from(8)];
+                graph.argument(name, TensorType::new(DType::F32, shape)).unwrap()
+            };
+            let (q, k) = (tensor("q", 4), tensor("k", 2));
+            let merged = &b * 4;
+            let q = graph.transpose(q, &[0, 2, 1, 3]).unwrap();
+            let q = times(graph, q, 0.5);
+            let q = graph.reshape(q, &[merged.clone(), s.clone(), Dim::from(8)]).unwrap();
+            let k = graph.transpose(k, &[0, 2, 1, 3]).unwrap();
+            let k = graph.repeat_interleaved(k, 1, &Dim::from(2)).unwrap();
+            let k = graph.swap_last_axes(k).unwrap();
+            let k = times(graph, k, 0.5);
+            let k = graph.reshape(k, &[merged, Dim::from(8), s.clone()]).unwrap();
+            let scores = graph.matmul(q, k).unwrap();
+            vec![graph.reshape(scores, &[b.clone(), Dim::from(4), s.clone(), s]).unwrap()]
+        });
+        let ran = run(&graph, &pass(), &[("B", 2), ("S", 3)]);
+        let expected = ["transpose", "transpose", "reshape", "broadcast", "reshape"];
+        assert_eq!(ran.ops(), [&expected[..], &["matmul", "mul"]].concat());
+        assert_eq!(factor(&ran), 0.25);
+        assert_eq!(ran.the("matmul"), &Op::Matmul(Matmul { transpose_rhs: true }));
+    }
+
+    #[test]
+    fn a_scale_with_other_readers_stays_in_front_of_layout_ops() {
+        let graph = graph_of(|graph| {
+            let x = tensor(graph, "x", &[3, 8]);
+            let x = times(graph, x, 3.0);
+            vec![graph.transpose(x, &[1, 0]).unwrap(), x]
+        });
+        assert_eq!(run(&graph, &pass(), &[]).ops(), ["mul", "transpose"]);
     }
 
     #[test]

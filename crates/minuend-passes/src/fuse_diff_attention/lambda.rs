@@ -48,7 +48,7 @@ pub(super) fn reading(graph: &Graph, trail: Trail, paired: &Paired) -> Result<Re
         let [batch, heads, tokens, _] = view.axes() else { return None };
         view_of(view.offset.clone(), &[batch, heads, tokens, &[]])
     };
-    Reading::best(graph, sources(graph, trail, column))
+    Reading::best(graph, sources(graph, trail, column).into_iter())
         .ok_or_else(|| format!("lambda {name} cannot be read as [B, heads, S, 1] by layout ops"))
 }
 

@@ -170,7 +170,8 @@ fn of_two_attentions(graph: &Graph, a: &Signal, b: &Signal) -> Result<Paired, St
             return Err(format!("of two attentions, only part of the heads of {name} is read"));
         }
     }
-    let (Op::Attention(one), Op::Attention(other)) = (graph.def(a.attention), graph.def(b.attention))
+    let (Op::Attention(one), Op::Attention(other)) =
+        (graph.def(a.attention), graph.def(b.attention))
     else {
         return Err(format!("{first} and {second} are no attentions"));
     };

@@ -1,7 +1,7 @@
 //! The queries of all heads, from those of the even and those of the odd heads.
 
 use minuend_ir::view::{Factor, Factors, View};
-use minuend_ir::{Dim, Graph, ValueId};
+use minuend_ir::{Dim, Graph, SymbolTable, ValueId};
 
 use crate::layout_ops::view_of;
 use crate::reading::{Reading, Source};
@@ -22,7 +22,7 @@ pub(super) fn interleaved(graph: &Graph, even: ValueId, odd: ValueId) -> Result<
     };
     let reason = Err(mispaired(first, second, &names));
     let sources = common.iter().filter_map(|(value, first, second)| {
-        let view = all_heads(first, second)?;
+        let view = all_heads(first, second, graph.symbols())?;
         Some(Source { value: *value, view })
     });
     Reading::best(graph, sources).map_or(reason, Ok)
@@ -50,10 +50,10 @@ fn common_sources(graph: &Graph, a: ValueId, b: ValueId) -> Vec<(ValueId, View, 
 
 /// The view whose heads `2i` are those of `even`, `2i + 1` those of `odd`; `None` unless these are every
 /// second head of a run.
-fn all_heads(even: &View, odd: &View) -> Option<View> {
+fn all_heads(even: &View, odd: &View, symbols: &SymbolTable) -> Option<View> {
     let [batch, heads, rows, features] = even.axes() else { return None };
     let apart = &odd.offset - &even.offset;
-    if even.axes() != odd.axes() || is_backward(&apart) {
+    if even.axes() != odd.axes() || apart.is(0) || !apart.at_least(0, symbols) {
         return None;
     }
     // A single pair has no distance between heads to compare with.
@@ -63,12 +63,6 @@ fn all_heads(even: &View, odd: &View) -> Option<View> {
     let mut all: Factors = heads.clone();
     all.push(Factor { size: Dim::from(2), stride: apart });
     view_of(even.offset.clone(), &[batch, &all, rows, features])
-}
-
-/// True for what is at most 0 for sizes of at least 1, decided by evaluating no symbol: a distance of
-/// heads is a product of sizes, so its sign is that of any of its terms.
-fn is_backward(apart: &Dim) -> bool {
-    apart.is(0) || apart.as_const().is_some_and(|apart| apart < 0)
 }
 
 fn mispaired(first: &View, second: &View, names: &(String, String)) -> String {

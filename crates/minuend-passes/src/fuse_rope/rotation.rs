@@ -16,14 +16,34 @@ use crate::matcher::{pair, without_float_casts};
 /// How many steps are made up from a result, over all branches.
 const STEPS: usize = 64;
 
-/// A rotation of `x`, whose elements in row-major order are those of the result.
+/// A rotation of the pairs of `x`.
 pub(super) struct Rotation {
     pub(super) layout: RopeLayout,
-    pub(super) x: ValueId,
+    pub(super) x: Source,
     /// False for `(a cos + b sin, b cos - a sin)`.
     pub(super) is_forward: bool,
     /// The tables of all four products.
     pub(super) tables: [Table; 4],
+}
+
+/// What is rotated: a value whose elements in row-major order are those of the result, or part of the
+/// features of a value `[_, _, _, n]`.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) value: ValueId,
+    pub(super) features: Option<Slice>,
+}
+
+impl Source {
+    /// The rotated elements, in the shape of the result, as a view of the value.
+    fn view(&self, graph: &Graph, result: &Shape) -> Option<View> {
+        match &self.features {
+            None => Some(View::dense(result)),
+            Some(slice) => {
+                View::dense(&graph.ty(self.value).shape).apply(&Op::Slice(slice.clone()))
+            }
+        }
+    }
 }
 
 /// The rotation that a value `[_, _, _, d]` is the result of.
@@ -39,10 +59,11 @@ fn rotation_of(graph: &Graph, result: ValueId, layout: RopeLayout) -> Option<Rot
     let first_rows = Member::of(graph, result, first.clone())?;
     let second_rows = Member::of(graph, result, second.clone())?;
     let products = [first_rows.cos, first_rows.sin, second_rows.cos, second_rows.sin];
-    let expected = [&first, &second, &second, &first].map(|window| window.view(shape));
-    let elements = graph.ty(result).elements();
-    let (x, signs) = sources(graph, products.first()?, &elements).into_iter().find_map(|x| {
-        let signs = signs(graph, x, &products, &expected)?;
+    let parts = [&first, &second, &second, &first];
+    let (x, signs) = sources(graph, products.first()?, shape).into_iter().find_map(|x| {
+        let whole = x.view(graph, shape)?;
+        let expected = parts.map(|part| part.view_of(whole.clone()));
+        let signs = signs(graph, x.value, &products, &expected)?;
         Some((x, signs))
     })?;
     let is_forward = match signs {
@@ -144,13 +165,16 @@ impl Sum<'_> {
     }
 }
 
-/// The values behind a product's part that could be what is rotated, nearest first.
-fn sources(graph: &Graph, product: &Product, elements: &Dim) -> SmallVec<[ValueId; 4]> {
+/// What could be rotated, behind the part of it in a product, nearest first.
+fn sources(graph: &Graph, product: &Product, result: &Shape) -> SmallVec<[Source; 4]> {
+    let elements: Dim = result.iter().product();
     let mut found = SmallVec::new();
     let mut value = without_float_casts(graph, product.x);
     for _ in 0..STEPS {
-        if graph.ty(value).elements() == *elements {
-            found.push(value);
+        if graph.ty(value).elements() == elements {
+            found.push(Source { value, features: None });
+        } else if let Some(slice) = features(graph, value, product, result) {
+            found.push(Source { value, features: Some(slice) });
         }
         match graph.operand(value.node, 0) {
             Some(source) if graph.def(value).is_view() => {
@@ -160,6 +184,21 @@ fn sources(graph: &Graph, product: &Product, elements: &Dim) -> SmallVec<[ValueI
         }
     }
     found
+}
+
+/// As many features of a value as the result has, from the first that the product reads; `None` if the
+/// value differs from the result in another axis.
+fn features(graph: &Graph, value: ValueId, product: &Product, result: &Shape) -> Option<Slice> {
+    let shape = &graph.ty(value).shape;
+    let axis = shape.len().checked_sub(1)?;
+    let (size, count) = (shape.last()?.as_const()?, result.last()?.as_const()?);
+    if shape.len() != result.len() || shape.get(..axis) != result.get(..axis) {
+        return None;
+    }
+    let (_, view) = part_of(graph, value, product)?;
+    let start = view.offset.as_const()?;
+    let end = start.checked_add(count).filter(|end| start >= 0 && *end <= size)?;
+    Some(Slice::range(axis, start, end))
 }
 
 /// Whether each product is subtracted, if each is of the expected part of `x`.

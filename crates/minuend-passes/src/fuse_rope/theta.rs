@@ -23,12 +23,13 @@ pub(super) fn theta_of(frequencies: &[f64]) -> Result<f64, String> {
     };
     let theta =
         if last == 0 { ANY_BASE } else { frequency.powf(-(features as f64) / (2.0 * last as f64)) };
-    let rounded = (0..DIGITS).filter_map(|digits| format!("{theta:.digits$e}").parse().ok());
-    for candidate in rounded.chain([theta]) {
-        if first_difference(candidate, frequencies).is_none() {
-            return Ok(candidate);
-        }
+    let rounded: Vec<f64> =
+        (0..DIGITS).filter_map(|digits| format!("{theta:.digits$e}").parse().ok()).collect();
+    let fits = |candidate: &f64| first_difference(*candidate, frequencies).is_none();
+    if let Some(theta) = rounded.iter().chain([&theta]).copied().find(fits) {
+        return Ok(theta);
     }
+    let theta = rounded.last().copied().unwrap_or(theta);
     let (index, found, expected) =
         first_difference(theta, frequencies).unwrap_or((last, frequency, f64::NAN));
     Err(format!(

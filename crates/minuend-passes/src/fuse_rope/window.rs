@@ -27,7 +27,12 @@ impl Window {
 
     /// The elements of a value of that shape; `None` if strides cannot express them.
     pub(super) fn view(&self, shape: &[Dim]) -> Option<View> {
-        self.ops.iter().rev().try_fold(View::dense(shape), |view, op| view.apply(op))
+        self.view_of(View::dense(shape))
+    }
+
+    /// The elements of a value that is itself a view.
+    pub(super) fn view_of(&self, value: View) -> Option<View> {
+        self.ops.iter().rev().try_fold(value, |view, op| view.apply(op))
     }
 
     /// The same elements, sought in the operand of the layout op that computes the value.

@@ -3,12 +3,11 @@
 
 use minuend_ir::ops::{Attention, Broadcast, Reshape, Transpose};
 use minuend_ir::view::{Factor, Factors, View};
-use minuend_ir::{
-    DType, Dim, Emit, Graph, Op, PatchBuilder, Real, Shape, TensorType, ValueId,
-};
+use minuend_ir::{DType, Dim, Emit, Graph, Op, PatchBuilder, Real, Shape, TensorType, ValueId};
 use smallvec::SmallVec;
 
 use super::scores::Scores;
+use super::{Product, weights};
 use crate::layout_ops::{layout_ops, view_of, with_tail};
 use crate::matcher::pair;
 use crate::reading::{Reading, Source, sources};
@@ -24,29 +23,18 @@ pub(super) struct RaisedAttention {
 }
 
 impl RaisedAttention {
-    /// The attention that `weights x v` is.
-    pub(super) fn new(
-        graph: &Graph,
-        scores: Scores,
-        weights: ValueId,
-        v: ValueId,
-    ) -> Result<RaisedAttention, String> {
-        let heads = Heads::new(graph, &scores, weights, v)?;
+    /// The attention that a product is, if its weights come from a softmax.
+    pub(super) fn of(graph: &Graph, product: Product) -> Result<RaisedAttention, String> {
+        let scores = weights::scores_of(graph, product.weights)?;
+        let heads = Heads::new(graph, &scores, product)?;
         let at = label(graph, scores.product.node);
         let (q, k) = pair(graph, scores.product.node).ok_or("a product has two operands")?;
         let is_transposed =
             matches!(graph.def(scores.product), Op::Matmul(product) if product.transpose_rhs);
-        let q = candidates(graph, q, |tail| Some(heads.of_product(tail)));
-        let k = candidates(graph, k, |tail| {
-            let [a, b] = tail else { return None };
-            if is_transposed {
-                return Some(heads.of_product(tail));
-            }
-            let mut ops = vec![swap_last_axes(graph.ty(k).rank())?];
-            ops.extend(heads.of_product(&[b.clone(), a.clone()]));
-            Some(ops)
-        });
-        let v = candidates(graph, v, |tail| Some(heads.of_values(tail)));
+        let q = candidates(graph, q, false, |tail| heads.of_product(tail));
+        let k = candidates(graph, k, !is_transposed, |tail| heads.of_product(tail));
+        let v =
+            candidates(graph, product.values, product.is_transposed, |tail| heads.of_values(tail));
         let repeat = gcd(most_repeats(&k), most_repeats(&v));
         let reading = |what, sources: Vec<Source>, repeat| {
             let narrowed = sources.into_iter().filter_map(|source| {
@@ -98,9 +86,9 @@ struct Heads {
 }
 
 impl Heads {
-    fn new(graph: &Graph, scores: &Scores, weights: ValueId, v: ValueId) -> Result<Heads, String> {
+    fn new(graph: &Graph, scores: &Scores, of: Product) -> Result<Heads, String> {
         let inexpressible = || {
-            let at = label(graph, weights.node);
+            let at = label(graph, of.weights.node);
             format!("the heads that {at} selects behind the softmax are no selection of queries")
         };
         let product = outer(&graph.ty(scores.product).shape);
@@ -109,7 +97,7 @@ impl Heads {
         let selection =
             layout_ops(&selected, &product, graph.symbols()).ok_or_else(inexpressible)?;
         let mut result = selected.shape();
-        let values = outer(&graph.ty(v).shape);
+        let values = outer(&graph.ty(of.values).shape);
         // Outer axes broadcast: the product of weights and values has been typed.
         while result.len() < values.len() {
             result.insert(0, Dim::one());
@@ -168,17 +156,23 @@ fn swap_last_axes(rank: usize) -> Option<Op> {
     Some(Op::Transpose(Transpose { perm }))
 }
 
-/// Where an operand can be read. `ops` makes it from a value of these last two axes.
+/// Where an operand can be read: `value`, its last two axes swapped if `is_swapped`, and what `ops`
+/// makes of a value of these last two axes.
 fn candidates(
     graph: &Graph,
     value: ValueId,
-    ops: impl Fn(&[Dim]) -> Option<Vec<Op>>,
+    is_swapped: bool,
+    ops: impl Fn(&[Dim]) -> Vec<Op>,
 ) -> Vec<Source> {
-    let shape = &graph.ty(value).shape;
-    let Some(ops) = shape.len().checked_sub(2).and_then(|outer| ops(shape.get(outer..)?)) else {
-        return Vec::new();
+    let [.., rows, features] = graph.ty(value).shape.as_slice() else { return Vec::new() };
+    let (first, ops) = if is_swapped {
+        let swap = swap_last_axes(graph.ty(value).rank());
+        (swap, ops(&[features.clone(), rows.clone()]))
+    } else {
+        (None, ops(&[rows.clone(), features.clone()]))
     };
-    let operand = |view: View| ops.iter().try_fold(view, |view, op| view.apply(op));
+    let operand =
+        |view: View| first.iter().chain(&ops).try_fold(view, |view, op| view.apply(op));
     sources(graph, Trail::from(value), operand)
 }
 

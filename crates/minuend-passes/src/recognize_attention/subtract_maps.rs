@@ -2,9 +2,10 @@
 //! for every key: a difference of attention weights is a difference of two attentions.
 
 use minuend_ir::ops::{BinaryOp, Slice};
-use minuend_ir::{Emit, Graph, NodeId, PatchBuilder, ValueId};
+use minuend_ir::{Emit, Graph, NodeId, Patch, PatchBuilder, TypeError, ValueId};
 
-use super::{attention_of, product, weights};
+use super::build::RaisedAttention;
+use super::{Product, weights};
 use crate::matcher::{as_binary, match_commutative, without_float_casts};
 use crate::pass::PassContext;
 use crate::rewrite::Rewritten;
@@ -20,30 +21,43 @@ struct Difference {
 }
 
 pub(super) fn try_at(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
-    let Some((lhs, v)) = product(graph, at) else { return Ok(None) };
-    let Some(difference) = difference(graph, lhs) else { return Ok(None) };
-    let gate = match check(graph, &difference, v) {
-        Ok(()) => Gate::of(graph, difference.gate),
-        Err(reason) => Err(reason),
-    };
-    let gate = match gate {
-        Ok(gate) => gate,
+    let Some(product) = Product::at(graph, at) else { return Ok(None) };
+    let Some(difference) = difference(graph, product.weights) else { return Ok(None) };
+    let distributed = check(graph, &difference, product)
+        .and_then(|()| Gate::of(graph, difference.gate))
+        .and_then(|gate| {
+            distribute(graph, at, &difference, &gate).map_err(|error| error.to_string())
+        });
+    match distributed {
+        Ok(patch) => Ok(Some(patch)),
         Err(reason) => {
             cx.remark(graph, at, reason);
-            return Ok(None);
+            Ok(None)
         }
-    };
+    }
+}
+
+fn distribute(
+    graph: &Graph,
+    at: NodeId,
+    difference: &Difference,
+    gate: &Gate,
+) -> Result<Patch, TypeError> {
     let mut patch = PatchBuilder::new(graph);
-    let dtype = graph.ty(lhs).dtype;
-    let minuend = patch.cast(difference.minuend, dtype)?;
-    let minuend = patch.matmul(minuend, v)?;
-    let subtrahend = patch.cast(difference.subtrahend, dtype)?;
-    let subtrahend = patch.matmul(subtrahend, v)?;
+    let operands = graph.operands(at);
+    let dtype = graph.ty(at.result(0)).dtype;
+    let mut part = |weights| -> Result<ValueId, TypeError> {
+        let mut operands = operands.clone();
+        operands[0] = patch.cast(weights, dtype)?;
+        patch.value(graph.node(at).op.clone(), &operands)
+    };
+    let minuend = part(difference.minuend)?;
+    let subtrahend = part(difference.subtrahend)?;
     let gate = gate.emit(&mut patch)?;
     let gate = patch.cast(gate, dtype)?;
     let gated = patch.mul(gate, subtrahend)?;
     let result = patch.sub(minuend, gated)?;
-    Ok(Some(patch.replacing(at.result(0), result)))
+    Ok(patch.replacing(at.result(0), result))
 }
 
 fn difference(graph: &Graph, value: ValueId) -> Option<Difference> {
@@ -59,7 +73,7 @@ fn difference(graph: &Graph, value: ValueId) -> Option<Difference> {
 }
 
 /// Both weights must become attentions: else there would only be more products than before.
-fn check(graph: &Graph, difference: &Difference, v: ValueId) -> Result<(), String> {
+fn check(graph: &Graph, difference: &Difference, product: Product) -> Result<(), String> {
     let [sub, mul] = difference.inner;
     weights::used_elsewhere(graph, sub.result(0), &[])?;
     weights::used_elsewhere(graph, mul.result(0), &[sub])?;
@@ -67,7 +81,7 @@ fn check(graph: &Graph, difference: &Difference, v: ValueId) -> Result<(), Strin
         if let Some(softmax) = weights::softmax_of(graph, part) {
             weights::used_elsewhere(graph, softmax, &difference.inner)?;
         }
-        attention_of(graph, part, v)?;
+        RaisedAttention::of(graph, Product { weights: part, ..product })?;
     }
     Ok(())
 }
@@ -99,7 +113,7 @@ impl Gate {
         }
     }
 
-    fn emit(&self, patch: &mut PatchBuilder<'_>) -> Result<ValueId, minuend_ir::TypeError> {
+    fn emit(&self, patch: &mut PatchBuilder<'_>) -> Result<ValueId, TypeError> {
         match *self {
             Gate::Narrow(gate) => Ok(gate),
             Gate::Repeated(gate) => {

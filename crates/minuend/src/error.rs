@@ -1,0 +1,120 @@
+//! What can go wrong, by stage.
+
+use minuend_interp::{EvalError, TensorError};
+use minuend_ir::LegalityError;
+use minuend_models::ModelError;
+use minuend_passes::PassError;
+use minuend_plan::{BindError, PlanError};
+use minuend_runtime::{DeviceError, RunError};
+
+/// Any error of this crate. Each is one line that names what was found and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A checkpoint or one of its files.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A graph that cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The reference interpreter.
+    #[error(transparent)]
+    Interpreter(#[from] EvalError),
+    /// A tensor too large for the interpreter.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// What the caller asked for.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+/// Why a graph cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// A pass failed.
+    #[error(transparent)]
+    Pass(#[from] PassError),
+    /// The result is not legal for the target.
+    #[error(transparent)]
+    Legality(#[from] LegalityError),
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan's sizes cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// A request that cannot be met.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// A device that this build does not know.
+    #[error("unknown device '{name}', expected one of {known}")]
+    UnknownDevice {
+        /// What was asked for.
+        name: String,
+        /// The devices of this build.
+        known: String,
+    },
+    /// No tokens to start from.
+    #[error("the prompt is empty, expected at least 1 token")]
+    EmptyPrompt,
+    /// More tokens than the model was made for.
+    #[error(
+        "{tokens} tokens do not fit the context of {limit} (max_position_embeddings); \
+         shorten the prompt"
+    )]
+    PromptTooLong {
+        /// Tokens given, with those already in the cache.
+        tokens: usize,
+        /// The model's context.
+        limit: usize,
+    },
+    /// A token id that is not in the vocabulary.
+    #[error("token {id} is outside the vocabulary of {vocab_size}")]
+    TokenOutOfRange {
+        /// The token.
+        id: u32,
+        /// Size of the vocabulary.
+        vocab_size: usize,
+    },
+    /// Token rows of unequal length.
+    #[error("{tokens} tokens do not make {batch} sequences of equal length")]
+    RaggedBatch {
+        /// Tokens given.
+        tokens: usize,
+        /// Sequences asked for.
+        batch: usize,
+    },
+    /// A sampling setting out of range.
+    #[error("{setting} is {found}, expected {expected}")]
+    Sampling {
+        /// The setting, as the command line spells it.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// The values that would do.
+        expected: &'static str,
+    },
+    /// The expected outputs are those of another model.
+    #[error("{group} has a vocabulary of {found}, the model has {expected}")]
+    OtherVocabulary {
+        /// The group of outputs.
+        group: String,
+        /// Its vocabulary.
+        found: usize,
+        /// The model's.
+        expected: usize,
+    },
+    /// Every logit is NaN or infinite, so no token can be chosen.
+    #[error("the logits of the last token are not finite; the weights may be damaged")]
+    NoFiniteLogit,
+}

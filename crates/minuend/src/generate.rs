@@ -1,0 +1,105 @@
+//! Continuing a text token by token.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::sampling::{Sampler, Sampling};
+use crate::token_model::TokenModel;
+
+/// How far and how to continue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerateOptions {
+    /// Most tokens to add.
+    pub max_new_tokens: usize,
+    /// How each is chosen.
+    pub sampling: Sampling,
+    /// Tokens that end the text; they are not part of it.
+    pub eos_ids: Vec<u32>,
+}
+
+/// Why a text ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model chose an end token.
+    EndOfText,
+    /// As many tokens as asked for.
+    Length,
+    /// The model's context is full.
+    Context,
+    /// The callback asked to stop.
+    Stopped,
+}
+
+/// Whether generation goes on behind a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continue {
+    /// Go on.
+    Yes,
+    /// Stop here.
+    No,
+}
+
+/// A generated continuation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generation {
+    /// The tokens added, without an end token.
+    pub token_ids: Vec<u32>,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Time to feed the prompt.
+    pub prefill_time: Duration,
+    /// Time for all steps behind the prompt.
+    pub decode_time: Duration,
+    /// Number of those steps, one token each.
+    pub decode_steps: usize,
+}
+
+impl Generation {
+    /// Tokens per second behind the prompt; `None` if there was no step.
+    pub fn decode_tokens_per_s(&self) -> Option<f64> {
+        (self.decode_steps > 0).then(|| self.decode_steps as f64 / self.decode_time.as_secs_f64())
+    }
+}
+
+/// Feeds `prompt` to a model and continues it. `on_token` sees each token as it is chosen.
+///
+/// # Errors
+/// [`Error::Request`] for an empty or too long prompt and for sampling settings out of range;
+/// whatever the model gives otherwise.
+pub fn generate(
+    model: &mut dyn TokenModel,
+    prompt: &[u32],
+    options: &GenerateOptions,
+    on_token: &mut dyn FnMut(u32) -> Continue,
+) -> Result<Generation, Error> {
+    let mut sampler = Sampler::new(&options.sampling)?;
+    let started = Instant::now();
+    let mut logits = model.feed(prompt, 1)?;
+    let prefill_time = started.elapsed();
+    let started = Instant::now();
+    let (mut token_ids, mut decode_steps) = (Vec::new(), 0);
+    let finish = loop {
+        if token_ids.len() >= options.max_new_tokens {
+            break Finish::Length;
+        }
+        let token = sampler.choose(logits.last(0))?;
+        if options.eos_ids.contains(&token) {
+            break Finish::EndOfText;
+        }
+        token_ids.push(token);
+        if on_token(token) == Continue::No {
+            break Finish::Stopped;
+        }
+        // The last token asked for needs no logits of its own.
+        if token_ids.len() == options.max_new_tokens {
+            break Finish::Length;
+        }
+        if model.position() >= model.config().max_positions {
+            break Finish::Context;
+        }
+        logits = model.feed(&[token], 1)?;
+        decode_steps += 1;
+    };
+    let decode_time = started.elapsed();
+    Ok(Generation { token_ids, finish, prefill_time, decode_time, decode_steps })
+}

@@ -1,0 +1,171 @@
+//! Models: a config, weights, and what belongs to them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use minuend_ir::{DType, Graph};
+use minuend_models::{Checkpoint, LogitRows, ModelConfig, StoredDtype, Tokenizer, language_model};
+use minuend_runtime::{Device, Executable, StoredTensor, WeightSource};
+
+use crate::compile::{CompileOptions, Compiled, compile};
+use crate::error::Error;
+use crate::interpreted::InterpretedModel;
+use crate::random_weights::RandomWeights;
+use crate::session::ModelSession;
+
+/// A language model that is not compiled yet.
+pub struct Model {
+    config: ModelConfig,
+    weights: Weights,
+}
+
+enum Weights {
+    Checkpoint(Arc<Checkpoint>),
+    Random(RandomWeights),
+}
+
+impl Model {
+    /// Opens a checkpoint directory. Weights are mapped, not read.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for anything wrong with the directory, its config or its tensors.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Model, Error> {
+        let checkpoint = Checkpoint::open(directory)?;
+        let config = checkpoint.config.clone();
+        Ok(Model { config, weights: Weights::Checkpoint(Arc::new(checkpoint)) })
+    }
+
+    /// A model of that shape with random weights, for measurements.
+    pub fn random(config: ModelConfig, seed: u64) -> Model {
+        let weights = Weights::Random(RandomWeights::new(&config, seed));
+        Model { config, weights }
+    }
+
+    /// Dimensions and conventions.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The directory the model came from, if it did.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        match &self.weights {
+            Weights::Checkpoint(checkpoint) => Some(checkpoint),
+            Weights::Random(_) => None,
+        }
+    }
+
+    /// The model's tokenizer; `None` for random weights.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the checkpoint has none, or a damaged one.
+    pub fn tokenizer(&self) -> Result<Option<Tokenizer>, Error> {
+        Ok(self.checkpoint().map(Checkpoint::tokenizer).transpose()?)
+    }
+
+    /// Tokens that end a text.
+    pub fn eos_ids(&self) -> &[u32] {
+        self.checkpoint().map_or(&self.config.eos_ids, Checkpoint::eos_ids)
+    }
+
+    /// The model's graph in primitive ops.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the config's sizes do not make a graph.
+    pub fn graph(&self, rows: LogitRows) -> Result<Graph, Error> {
+        let stored = |name: &str| match &self.weights {
+            Weights::Checkpoint(checkpoint) => {
+                checkpoint.weight(name).map_or(StoredDtype::F32, |tensor| tensor.dtype)
+            }
+            Weights::Random(_) => self.config.stored_dtype,
+        };
+        Ok(language_model(&self.config, &stored, rows)?)
+    }
+
+    /// Compiles the model and loads it on a device.
+    ///
+    /// # Errors
+    /// [`Error::Compile`] or [`Error::Device`].
+    pub fn compile(
+        &self,
+        device: &dyn Device,
+        rows: LogitRows,
+        options: &CompileOptions,
+    ) -> Result<CompiledModel, Error> {
+        let Compiled { program, report, time, .. } =
+            compile(self.graph(rows)?, device.target(), options)?;
+        let started = Instant::now();
+        let executable = Executable::load(device, program, self)?;
+        Ok(CompiledModel {
+            config: self.config.clone(),
+            executable,
+            report,
+            compile_time: time,
+            load_time: started.elapsed(),
+            device: device.name(),
+        })
+    }
+
+    /// The model on the float64 reference interpreter: slow, and the definition of right.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the config's sizes do not make a graph.
+    pub fn interpreted(&self, rows: LogitRows) -> Result<InterpretedModel<'_>, Error> {
+        Ok(InterpretedModel::new(&self.config, self.graph(rows)?, self))
+    }
+}
+
+impl WeightSource for Model {
+    fn stored(&self, name: &str) -> Option<StoredTensor> {
+        match &self.weights {
+            Weights::Random(weights) => weights.stored(name),
+            Weights::Checkpoint(checkpoint) => {
+                let tensor = checkpoint.weight(name)?;
+                let dtype = match tensor.dtype {
+                    StoredDtype::F32 => DType::F32,
+                    StoredDtype::F16 => DType::F16,
+                    StoredDtype::Bf16 => DType::Bf16,
+                };
+                let (shape, data) = (tensor.shape.clone(), tensor.data.clone());
+                Some(StoredTensor { dtype, shape, data })
+            }
+        }
+    }
+}
+
+/// A model compiled and loaded on a device: immutable, shared by any number of sessions.
+#[derive(Clone)]
+pub struct CompiledModel {
+    config: ModelConfig,
+    executable: Executable,
+    /// Passes, rewrites and near-misses.
+    pub report: minuend_passes::PipelineReport,
+    /// Time for passes and plan.
+    pub compile_time: std::time::Duration,
+    /// Time to make kernels and weights ready.
+    pub load_time: std::time::Duration,
+    /// The device, in words.
+    pub device: String,
+}
+
+impl CompiledModel {
+    /// Dimensions and conventions.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The compiled program.
+    pub fn executable(&self) -> &Executable {
+        &self.executable
+    }
+
+    /// A session with memory for `tokens` tokens of each sequence; at most the model's context.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device has no room.
+    pub fn session(&self, tokens: usize) -> Result<ModelSession, Error> {
+        let capacity = tokens.min(self.config.max_positions);
+        let session = self.executable.session(capacity as u64)?;
+        Ok(ModelSession::new(&self.config, session))
+    }
+}

@@ -1,0 +1,67 @@
+//! What generation and verification ask of a model, wherever it runs.
+
+use minuend_models::ModelConfig;
+
+use crate::error::{Error, RequestError};
+
+/// Logits of some tokens of some sequences.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logits {
+    /// Number of sequences.
+    pub batch: usize,
+    /// Tokens of each sequence that have logits: those fed, or the last one.
+    pub tokens: usize,
+    /// Size of the vocabulary.
+    pub vocab_size: usize,
+    /// `[batch, tokens, vocab_size]`, row-major.
+    pub values: Vec<f32>,
+}
+
+impl Logits {
+    /// Logits of the last token of a sequence.
+    pub fn last(&self, sequence: usize) -> &[f32] {
+        let row = (sequence + 1) * self.tokens;
+        let range = row.saturating_sub(1) * self.vocab_size..row * self.vocab_size;
+        self.values.get(range).unwrap_or(&[])
+    }
+}
+
+/// A model that is fed tokens and remembers them.
+pub trait TokenModel {
+    /// Feeds the next tokens of `batch` sequences, `ids` being `[batch, n]` row-major, and returns their
+    /// logits.
+    fn feed(&mut self, ids: &[u32], batch: usize) -> Result<Logits, Error>;
+
+    /// Forgets all tokens.
+    fn reset(&mut self);
+
+    /// Tokens fed to each sequence since the last reset.
+    fn position(&self) -> usize;
+
+    /// Dimensions of the model.
+    fn config(&self) -> &ModelConfig;
+}
+
+/// Checks what every implementation of [`TokenModel::feed`] must refuse; gives tokens per sequence.
+pub(crate) fn check_tokens(
+    config: &ModelConfig,
+    position: usize,
+    ids: &[u32],
+    batch: usize,
+) -> Result<usize, RequestError> {
+    if ids.is_empty() || batch == 0 {
+        return Err(RequestError::EmptyPrompt);
+    }
+    if !ids.len().is_multiple_of(batch) {
+        return Err(RequestError::RaggedBatch { tokens: ids.len(), batch });
+    }
+    let count = ids.len() / batch;
+    let (tokens, limit) = (position + count, config.max_positions);
+    if tokens > limit {
+        return Err(RequestError::PromptTooLong { tokens, limit });
+    }
+    match ids.iter().find(|id| **id as usize >= config.vocab_size) {
+        Some(id) => Err(RequestError::TokenOutOfRange { id: *id, vocab_size: config.vocab_size }),
+        None => Ok(count),
+    }
+}
