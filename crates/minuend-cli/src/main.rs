@@ -1,1 +1,69 @@
-fn main() {}
+//! `minuend`: compile and run Differential Transformer V2 models from the command line.
+//!
+//! Results go to stdout, everything else to stderr. The exit code is 0 for success, 1 when `verify`
+//! finds a difference, 2 for an error; an error is told as `error: ...`, before anything was printed
+//! on stdout wherever it can be known by then.
+
+mod bench;
+mod compile;
+mod devices;
+mod failure;
+mod inspect;
+mod model_source;
+mod output;
+mod progress;
+mod run;
+mod units;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Compile and run Differential Transformer V2 models.
+#[derive(Parser)]
+#[command(name = "minuend", version, after_help = EXAMPLE)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLE: &str = "Example:\n  minuend run examples/models/shakespeare-diffv2 --prompt \"ROMEO:\"";
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Verify(verify::VerifyArgs),
+    Inspect(inspect::InspectArgs),
+    Compile(compile::CompileArgs),
+    Devices(devices::DevicesArgs),
+    Bench(bench::BenchArgs),
+}
+
+/// Exit code when a check failed.
+const DIFFERENT: u8 = 1;
+/// Exit code for errors, those of usage among them.
+const ERROR: u8 = 2;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Verify(args) => verify::verify(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Compile(args) => compile::compile(&args),
+        Command::Devices(args) => devices::devices(&args),
+        Command::Bench(args) => bench::bench(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Different) => ExitCode::from(DIFFERENT),
+        // Whoever read the output has seen enough.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::log(&format!("error: {}", failure.message()));
+            ExitCode::from(ERROR)
+        }
+    }
+}

@@ -13,7 +13,7 @@ pub(crate) enum Expectation {
     Not(String),
     /// The graph prints as before.
     Unchanged,
-    /// A remark was made.
+    /// A remark that holds the text was made.
     Remark(String),
     /// No remark was made.
     NoRemarks,
@@ -96,7 +96,7 @@ impl Outcome {
                     }
                 }
                 Expectation::Remark(text) => {
-                    if !self.remarks.contains(text) {
+                    if !self.remarks.iter().any(|remark| remark.contains(text)) {
                         return fail(format!("no remark `{text}`"), &self.remarks.join("\n"));
                     }
                 }
@@ -111,9 +111,15 @@ impl Outcome {
     }
 }
 
-/// True if the printed line is the expected one, or is it but for its result types.
+/// True if the printed line is the expected one, or is it but for its result types, where the
+/// expectation has none, and its result names, where the expectation begins with `=`.
 fn is_line(expected: &str, printed: &str) -> bool {
-    let printed = printed.trim();
+    let mut printed = printed.trim();
+    if expected.starts_with("= ")
+        && let Some(equals) = printed.find("= ")
+    {
+        printed = printed.get(equals..).unwrap_or_default();
+    }
     let untyped = printed.rsplit_once(" : ").map(|(untyped, _)| untyped);
     expected == printed || untyped == Some(expected)
 }

@@ -77,7 +77,7 @@ pub enum Failure {
     },
     /// A pass failed.
     #[error(transparent)]
-    Pass(#[from] PassError),
+    Pass(Box<PassError>),
     /// What a pass or pipeline made is invalid, or there is no plan of it.
     #[error("graph @{graph}: {message}")]
     Stage {
@@ -111,7 +111,7 @@ pub enum Failure {
         /// Before or behind.
         stage: &'static str,
         /// Why.
-        source: EvalError,
+        source: Box<EvalError>,
     },
     /// An input could not be made.
     #[error(transparent)]
@@ -124,4 +124,10 @@ pub enum Failure {
         /// Which value, where, and by how much.
         what: String,
     },
+}
+
+impl From<PassError> for Failure {
+    fn from(error: PassError) -> Failure {
+        Failure::Pass(Box::new(error))
+    }
 }

@@ -15,9 +15,10 @@
 //! `; nextln: LINE` the very next line is this one;
 //! `; not: TEXT` no line holds the text;
 //! `; unchanged` the graph prints as it did before;
-//! `; remark: TEXT` a pass made this remark;
+//! `; remark: TEXT` a pass made a remark that holds the text;
 //! `; no-remarks` no pass made any.
-//! A line is compared without its result types where the expectation has none.
+//! A line is compared without its result types where the expectation has none, and without its
+//! result names where the expectation begins with `=`.
 //!
 //! `test pipeline`: the graphs at level fused, behind the standard pipeline, are the `; > ` block.
 //!

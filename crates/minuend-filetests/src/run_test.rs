@@ -43,9 +43,9 @@ pub(crate) fn run_test(file: &TestFile<'_>) -> Result<(), Failure> {
         let weights = weights(&graph, &mut random)?;
         let legal = stages::legal(graph.clone(), &file.target)?;
         let before = evaluate(&graph, &inputs, &weights)
-            .map_err(|source| Failure::Evaluate { stage: "before", source })?;
+            .map_err(|source| Failure::Evaluate { stage: "before", source: Box::new(source) })?;
         let after = evaluate(legal.graph(), &inputs, &weights)
-            .map_err(|source| Failure::Evaluate { stage: "behind", source })?;
+            .map_err(|source| Failure::Evaluate { stage: "behind", source: Box::new(source) })?;
         compare(&graph, &before, &after)?;
     }
     Ok(())

@@ -75,6 +75,7 @@ fn expectations_are_checked_in_order() {
         "; unchanged\n; no-remarks",
         "; not: softmax",
         "; check: return %z",
+        "; check: = exp %y",
     ] {
         assert!(run(good).is_ok(), "{good}");
     }
@@ -85,6 +86,8 @@ fn expectations_are_checked_in_order() {
             "line 8: no line `%y = neg %x` behind line 3",
         ),
         ("; check: %y = neg", "line 7: no line `%y = neg`"),
+        ("; check: = exp %x", "line 7: no line `= exp %x`"),
+        ("; check: = exp", "line 7: no line `= exp`"),
         ("; check: %y = neg %x\n; nextln: return %z", "line 8: line 3 is not `return %z`"),
         ("; not: neg", "line 7: a line holds `neg`"),
         ("; remark: why", "line 7: no remark `why`"),

@@ -1,10 +1,10 @@
 //! The verifier: every invariant of a graph, every violation collected.
 //!
-//! Structure ([`structure`]): there is one return and every operand exists; operand slots are
+//! Structure (`structure.rs`): there is one return and every operand exists; operand slots are
 //! `0, 1, ...` without gaps; there is no cycle; every state input has a next value, and only those.
-//! Types ([`types`]): inference, run again, gives the types that the graph records; a state's next
+//! Types (`types.rs`): inference, run again, gives the types that the graph records; a state's next
 //! value has the state's type but for axes whose size is a symbol.
-//! Levels ([`levels`]): only ops and forms of the graph's level occur.
+//! Levels (`levels.rs`): only ops and forms of the graph's level occur.
 //!
 //! Not checked: that names are unique (printing makes them so), that every node is needed (dead nodes
 //! are legal), and that weights exist (the graph does not hold them).

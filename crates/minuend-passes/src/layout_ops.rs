@@ -335,3 +335,92 @@ pub(crate) fn with_tail(ops: &[Op], tail: &[Dim]) -> Vec<Op> {
 pub(crate) fn emit_ops(patch: &mut PatchBuilder<'_>, base: ValueId, ops: &[Op]) -> Emitted {
     ops.iter().try_fold(base, |value, op| patch.value(op.clone(), &[value]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(sizes: &[i64]) -> Shape {
+        sizes.iter().map(|size| Dim::from(*size)).collect()
+    }
+
+    fn transpose(perm: &[usize]) -> Op {
+        Op::Transpose(Transpose { perm: perm.into() })
+    }
+
+    fn broadcast(sizes: &[i64]) -> Op {
+        Op::Broadcast(Broadcast { shape: shape(sizes) })
+    }
+
+    fn seen(base: &[Dim], ops: &[Op]) -> View {
+        ops.iter().fold(View::dense(base), |view, op| view.apply(op).unwrap())
+    }
+
+    /// The layout ops found for a view make that view, and are as many as expected.
+    #[track_caller]
+    fn assert_made(base: &[Dim], symbols: &SymbolTable, ops: &[Op], count: usize) {
+        let view = seen(base, ops);
+        let found = layout_ops(&view, base, symbols).unwrap();
+        assert_eq!(seen(base, &found), view, "{found:?}");
+        assert_eq!(found.len(), count, "{found:?}");
+    }
+
+    #[test]
+    fn views_are_made_again_by_few_ops() {
+        let symbols = SymbolTable::default();
+        let base = shape(&[2, 8, 5, 4]);
+        let odd = Op::Slice(Slice::strided(1, 1, 2));
+        assert_made(&base, &symbols, &[], 0);
+        assert_made(&base, &symbols, &[transpose(&[0, 2, 1, 3]), transpose(&[0, 2, 1, 3])], 0);
+        assert_made(&base, &symbols, &[odd.clone(), transpose(&[0, 2, 1, 3])], 2);
+        let pairs = [
+            reshape(&shape(&[2, 4, 2, 5, 4])),
+            Op::Slice(Slice::range(2, 1, 2)),
+            reshape(&shape(&[2, 4, 5, 4])),
+        ];
+        assert_made(&base, &symbols, &pairs, 1);
+        let split = [reshape(&shape(&[2, 2, 4, 5, 4])), transpose(&[0, 2, 1, 3, 4])];
+        assert_made(&base, &symbols, &split, 2);
+        let merged = [split[0].clone(), split[1].clone(), reshape(&shape(&[2, 8, 20]))];
+        assert_made(&base, &symbols, &merged, 3);
+        let rows = Op::Slice(Slice { axis: 2, start: 1.into(), end: Some(4.into()), step: 2 });
+        assert_made(&base, &symbols, &[rows, odd], 2);
+        let one = [Op::Slice(Slice::range(1, 3, 4)), broadcast(&[2, 6, 5, 4])];
+        assert_made(&base, &symbols, &one, 2);
+    }
+
+    #[test]
+    fn repeats_inside_and_outside() {
+        let symbols = SymbolTable::default();
+        let base = shape(&[2, 3, 5]);
+        let grouped = [
+            reshape(&shape(&[2, 3, 1, 5])),
+            broadcast(&[2, 3, 4, 5]),
+            reshape(&shape(&[2, 12, 5])),
+        ];
+        assert_made(&base, &symbols, &grouped, 3);
+        assert_made(&base, &symbols, &[broadcast(&[7, 2, 3, 5])], 1);
+    }
+
+    #[test]
+    fn symbolic_sizes() {
+        let mut symbols = SymbolTable::default();
+        let b = Dim::symbol(symbols.declare("B", 1, 64).unwrap());
+        let s = Dim::symbol(symbols.declare("S", 1, 64).unwrap());
+        let p = Dim::symbol(symbols.declare("P", 0, 64).unwrap());
+        let t = &p + &s;
+        let base = [b.clone(), t.clone(), 48.into()];
+        let heads = [b.clone(), t.clone(), 6.into(), 8.into()];
+        let split = [reshape(&heads), transpose(&[0, 2, 1, 3])];
+        assert_made(&base, &symbols, &split, 2);
+        let merged = [&b * &t, 48.into()];
+        let apart = [reshape(&merged), reshape(&heads), transpose(&[0, 2, 1, 3])];
+        assert_made(&base, &symbols, &apart, 2);
+        // The last S of P + S tokens.
+        let last = Op::Slice(Slice::range(1, p.clone(), t.clone()));
+        assert_made(&base, &symbols, &[last], 1);
+        // Which tokens a diagonal reads depends on the sizes.
+        let diagonal = View::strided(Dim::zero(), &[s], &[Dim::from(49)]);
+        assert_eq!(layout_ops(&diagonal, &base, &symbols), None);
+    }
+}

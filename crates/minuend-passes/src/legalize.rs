@@ -65,7 +65,11 @@ fn decomposition(graph: &Graph, at: NodeId) -> Result<Option<Patch>, PassError> 
     let mut patch = PatchBuilder::new(graph);
     let parts =
         decompose(&graph.node(at).op, &graph.operands(at), &mut patch).map_err(|source| {
-            PassError::IllTyped { rewrite: "decompose", at: label(graph, at), source }
+            PassError::IllTyped {
+                rewrite: "decompose",
+                at: label(graph, at),
+                source: Box::new(source),
+            }
         })?;
     let Some(parts) = parts else { return Ok(None) };
     for (result, part) in (0u16..).zip(parts) {

@@ -130,7 +130,7 @@ fn pack(graph: &mut Graph, group: &[NodeId]) -> Result<(), PassError> {
     let patch = packed(graph, group).map_err(|source| PassError::IllTyped {
         rewrite: REWRITE,
         at: at.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let Some(patch) = patch else { return Ok(()) };
     graph.apply(patch).map_err(|source| PassError::Patch { rewrite: REWRITE, at, source })?;

@@ -50,7 +50,7 @@ pub enum PassError {
         /// The node it was tried at.
         at: String,
         /// The type error.
-        source: TypeError,
+        source: Box<TypeError>,
     },
     /// A rewrite would change a value's type.
     #[error("rewrite {rewrite} at {at}: {source}")]

@@ -66,7 +66,7 @@ impl RewritePass {
             let patch = rewrite.try_at(graph, at, cx).map_err(|source| PassError::IllTyped {
                 rewrite: name,
                 at: label(graph, at),
-                source,
+                source: Box::new(source),
             })?;
             let Some(patch) = patch else { continue };
             if !cx.permit(name, graph, at) {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use minuend_codegen::{CodegenError, Kernel, Target};
 use minuend_ir::ops::{InputKind, Slice};
 use minuend_ir::order::topological;
+use minuend_ir::text::ValueNames;
 use minuend_ir::view::{View, dense_strides};
 use minuend_ir::{
     DType, Dim, Graph, LegalGraph, NodeId, Op, OpInstance, Shape, State, SymbolError, TensorType,
@@ -64,6 +65,7 @@ struct Planner<'g> {
     program: Program,
     kernels: HashMap<Kernel, usize>,
     places: HashMap<ValueId, TensorRef>,
+    names: ValueNames,
 }
 
 impl<'g> Planner<'g> {
@@ -87,6 +89,7 @@ impl<'g> Planner<'g> {
             },
             kernels: HashMap::new(),
             places: HashMap::new(),
+            names: ValueNames::new(graph),
         };
         for input in graph.inputs() {
             planner.input(*input)?;
@@ -94,11 +97,9 @@ impl<'g> Planner<'g> {
         Ok(planner)
     }
 
+    /// The value as the printed graph names it.
     fn label(&self, value: ValueId) -> String {
-        let name = self.graph.value_name(value).map(|name| format!("%{name}"));
-        name.unwrap_or_else(|| {
-            format!("{}#{}", self.graph.def(value).mnemonic(), value.node.index())
-        })
+        self.names.of(value)
     }
 
     fn input(&mut self, id: NodeId) -> Result<(), PlanError> {

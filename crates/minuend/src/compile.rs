@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use minuend_codegen::Target;
-use minuend_ir::{Graph, GraphLevel, LegalGraph};
-use minuend_passes::{PipelineOptions, PipelineReport, VerifyMode, raise, standard};
-use minuend_plan::{Program, plan};
+use minuend_ir::{Bindings, Graph, GraphLevel, LegalGraph};
+use minuend_passes::{
+    EliminateDead, Legalize, Pipeline, PipelineOptions, PipelineReport, VerifyMode, pass_by_name,
+    raise, standard,
+};
+use minuend_plan::{BindError, BoundProgram, Program, plan};
 
 use crate::error::CompileError;
 
@@ -21,13 +24,18 @@ pub struct CompileOptions {
 }
 
 impl CompileOptions {
-    fn pipeline(&self) -> PipelineOptions {
-        PipelineOptions {
+    fn pipeline(&self) -> Result<PipelineOptions, CompileError> {
+        // Only `legalize` is made for a target, and so is no pass to look up by name alone.
+        let is_known = |name: &str| name == "legalize" || pass_by_name(name).is_some();
+        if let Some(name) = self.disable.iter().find(|name| !is_known(name)) {
+            return Err(CompileError::UnknownPass { name: name.clone() });
+        }
+        Ok(PipelineOptions {
             verify: self.verify,
             stop_after: self.stop_after,
             disable: self.disable.clone(),
             until: None,
-        }
+        })
     }
 }
 
@@ -41,24 +49,78 @@ pub struct Compiled {
     pub report: PipelineReport,
     /// Time for passes and plan.
     pub time: Duration,
+    /// The part of `time` that the plan took.
+    pub plan_time: Duration,
 }
 
-/// Compiles a source graph for a target.
+/// Compiles a graph for a target. One that is fused already is only made legal.
+///
+/// # Errors
+/// [`CompileError`], which names the pass, the op or the size at fault.
 pub fn compile(
     mut graph: Graph,
     target: &dyn Target,
     options: &CompileOptions,
 ) -> Result<Compiled, CompileError> {
     let started = Instant::now();
-    let report = standard(target).run(&mut graph, &options.pipeline(), None)?;
+    let pipeline = match graph.level() {
+        GraphLevel::Source | GraphLevel::Canonical => standard(target),
+        GraphLevel::Fused | GraphLevel::Legal => Pipeline::empty()
+            .pass(Legalize::new(target))
+            .pass(EliminateDead)
+            .reach(GraphLevel::Legal),
+    };
+    let report = pipeline.run(&mut graph, &options.pipeline()?, None)?;
     let legal = LegalGraph::check(graph, target)?;
+    let plan_started = Instant::now();
     let program = plan(&legal, target)?;
-    Ok(Compiled { program, legal, report, time: started.elapsed() })
+    let plan_time = plan_started.elapsed();
+    Ok(Compiled { program, legal, report, time: started.elapsed(), plan_time })
 }
 
 /// Raises a source graph to fused ops, for no target in particular.
+///
+/// # Errors
+/// [`CompileError::Pass`] or [`CompileError::UnknownPass`].
 pub fn fuse(graph: &mut Graph, options: &CompileOptions) -> Result<PipelineReport, CompileError> {
-    let mut pipeline = options.pipeline();
-    pipeline.until = Some(GraphLevel::Fused);
+    raise_to(graph, GraphLevel::Fused, options)
+}
+
+/// Raises a graph to a level up to fused, for no target in particular.
+///
+/// # Errors
+/// As [`fuse`], and [`CompileError::Level`] if the graph is above the level already.
+pub fn raise_to(
+    graph: &mut Graph,
+    level: GraphLevel,
+    options: &CompileOptions,
+) -> Result<PipelineReport, CompileError> {
+    let mut pipeline = options.pipeline()?;
+    let found = graph.level();
+    if found > level {
+        let (found, wanted) = (found.name(), level.name());
+        return Err(CompileError::Level { found, wanted });
+    }
+    if found == level {
+        return Ok(PipelineReport::default());
+    }
+    pipeline.until = Some(level);
     Ok(raise().run(graph, &pipeline, None)?)
+}
+
+/// Fixes the sizes of a program by the names of its symbols; the memory of growing states is the
+/// symbol `capacity`.
+///
+/// # Errors
+/// [`CompileError::Bind`] for a symbol without a value or with one out of its range.
+pub fn bind(
+    program: &Program,
+    size: &dyn Fn(&str) -> Option<u64>,
+) -> Result<BoundProgram, CompileError> {
+    let mut bindings = Bindings::new();
+    for (id, info) in program.symbols.symbols() {
+        let name = || BindError::Unbound(info.name.to_string());
+        bindings.set(id, size(&info.name).ok_or_else(name)?);
+    }
+    Ok(program.bind(&bindings, None)?)
 }

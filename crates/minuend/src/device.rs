@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use minuend_codegen::{CpuTarget, Target};
 use minuend_runtime::Device;
 use minuend_runtime_cpu::CpuDevice;
 
@@ -29,6 +30,20 @@ pub fn open_device(name: &str, threads: usize) -> Result<Arc<dyn Device>, Error>
         _ => {
             let known = "auto, cpu".to_string();
             Err(RequestError::UnknownDevice { name: name.to_string(), known }.into())
+        }
+    }
+}
+
+/// What to compile for, by name: `cpu`. Needs no device.
+///
+/// # Errors
+/// [`RequestError::UnknownTarget`].
+pub fn open_target(name: &str) -> Result<Box<dyn Target>, Error> {
+    match name {
+        "cpu" => Ok(Box::new(CpuTarget)),
+        _ => {
+            let known = "cpu".to_string();
+            Err(RequestError::UnknownTarget { name: name.to_string(), known }.into())
         }
     }
 }

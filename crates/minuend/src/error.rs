@@ -38,6 +38,20 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
+    /// A pass to leave out that does not exist.
+    #[error("unknown pass '{name}', `minuend compile --time` lists the passes")]
+    UnknownPass {
+        /// The name as given.
+        name: String,
+    },
+    /// A graph that cannot be lowered again.
+    #[error("the graph is at level {found} already, expected one up to {wanted}")]
+    Level {
+        /// The graph's level.
+        found: &'static str,
+        /// The level asked for.
+        wanted: &'static str,
+    },
     /// A pass failed.
     #[error(transparent)]
     Pass(#[from] PassError),
@@ -62,6 +76,14 @@ pub enum RequestError {
         /// What was asked for.
         name: String,
         /// The devices of this build.
+        known: String,
+    },
+    /// A compile target that this build does not know.
+    #[error("unknown target '{name}', expected one of {known}")]
+    UnknownTarget {
+        /// What was asked for.
+        name: String,
+        /// The targets of this build.
         known: String,
     },
     /// No tokens to start from.

@@ -29,6 +29,7 @@ mod compile;
 mod device;
 mod error;
 mod generate;
+mod inspect;
 mod interpreted;
 mod model;
 mod random_weights;
@@ -37,16 +38,19 @@ mod session;
 mod token_model;
 
 pub use check::{CheckKind, OutputCheck, check_outputs, errors};
-pub use compile::{CompileOptions, Compiled, compile, fuse};
-pub use device::{DeviceInfo, devices, open_device};
+pub use compile::{CompileOptions, Compiled, bind, compile, fuse, raise_to};
+pub use device::{DeviceInfo, devices, open_device, open_target};
 pub use error::{CompileError, Error, RequestError};
 pub use generate::{Continue, Finish, GenerateOptions, Generation, generate};
+pub use inspect::{
+    AttentionArithmetic, Cost, FusionReport, Inspection, PackedProjection, Parameters, RunCost,
+};
 pub use interpreted::InterpretedModel;
 pub use minuend_codegen::{CpuTarget, Target};
 pub use minuend_ir as ir;
 pub use minuend_models::{
-    Architecture, Checkpoint, ExpectedOutputs, LogitRows, ModelConfig, ModelError, StoredDtype,
-    TensorRole, TokenStream, Tokenizer, tensors,
+    Architecture, Checkpoint, ExpectedGroup, ExpectedOutputs, GenerationConfig, LogitRows, ModelConfig,
+    ModelError, StoredDtype, TensorRole, TokenStream, Tokenizer, tensors,
 };
 pub use minuend_passes::{PipelineReport, Remark, VerifyMode};
 pub use minuend_plan::{BoundProgram, Program};

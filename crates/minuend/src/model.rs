@@ -23,6 +23,7 @@ pub struct Model {
 enum Weights {
     Checkpoint(Arc<Checkpoint>),
     Random(RandomWeights),
+    None,
 }
 
 impl Model {
@@ -42,6 +43,11 @@ impl Model {
         Model { config, weights }
     }
 
+    /// A model of that shape without weights: it can be compiled and inspected, not loaded.
+    pub fn without_weights(config: ModelConfig) -> Model {
+        Model { config, weights: Weights::None }
+    }
+
     /// Dimensions and conventions.
     pub fn config(&self) -> &ModelConfig {
         &self.config
@@ -51,7 +57,7 @@ impl Model {
     pub fn checkpoint(&self) -> Option<&Checkpoint> {
         match &self.weights {
             Weights::Checkpoint(checkpoint) => Some(checkpoint),
-            Weights::Random(_) => None,
+            Weights::Random(_) | Weights::None => None,
         }
     }
 
@@ -77,7 +83,7 @@ impl Model {
             Weights::Checkpoint(checkpoint) => {
                 checkpoint.weight(name).map_or(StoredDtype::F32, |tensor| tensor.dtype)
             }
-            Weights::Random(_) => self.config.stored_dtype,
+            Weights::Random(_) | Weights::None => self.config.stored_dtype,
         };
         Ok(language_model(&self.config, &stored, rows)?)
     }
@@ -92,7 +98,7 @@ impl Model {
         rows: LogitRows,
         options: &CompileOptions,
     ) -> Result<CompiledModel, Error> {
-        let Compiled { program, report, time, .. } =
+        let Compiled { program, report, time, plan_time, .. } =
             compile(self.graph(rows)?, device.target(), options)?;
         let started = Instant::now();
         let executable = Executable::load(device, program, self)?;
@@ -101,6 +107,7 @@ impl Model {
             executable,
             report,
             compile_time: time,
+            plan_time,
             load_time: started.elapsed(),
             device: device.name(),
         })
@@ -118,6 +125,7 @@ impl Model {
 impl WeightSource for Model {
     fn stored(&self, name: &str) -> Option<StoredTensor> {
         match &self.weights {
+            Weights::None => None,
             Weights::Random(weights) => weights.stored(name),
             Weights::Checkpoint(checkpoint) => {
                 let tensor = checkpoint.weight(name)?;
@@ -142,6 +150,8 @@ pub struct CompiledModel {
     pub report: minuend_passes::PipelineReport,
     /// Time for passes and plan.
     pub compile_time: std::time::Duration,
+    /// The part of `compile_time` that the plan took.
+    pub plan_time: std::time::Duration,
     /// Time to make kernels and weights ready.
     pub load_time: std::time::Duration,
     /// The device, in words.

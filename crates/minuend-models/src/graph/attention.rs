@@ -42,6 +42,7 @@ impl Decoder<'_> {
             Architecture::Llama | Architecture::Qwen3 => attended,
         };
         let width = Dim::from(config.heads * config.head_dim);
+        self.graph.set_name(attended, &format!("layers.{layer}.attention"));
         let joined =
             self.graph.reshape(attended, &[self.batch.clone(), self.tokens.clone(), width])?;
         self.projection(&format!("{prefix}.o_proj"), joined, config.hidden_size)

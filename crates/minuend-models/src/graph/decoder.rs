@@ -150,9 +150,12 @@ impl Decoder<'_> {
         let normed = self.norm(&format!("{prefix}.input_layernorm.weight"), x)?;
         let attended = self.attention(layer, normed)?;
         let x = self.graph.add_values(x, attended)?;
+        self.graph.set_name(x, &format!("layers.{layer}.attended"));
         let normed = self.norm(&format!("{prefix}.post_attention_layernorm.weight"), x)?;
         let fed = self.feed_forward(&format!("{prefix}.mlp"), normed)?;
-        self.graph.add_values(x, fed)
+        let x = self.graph.add_values(x, fed)?;
+        self.graph.set_name(x, &format!("layers.{layer}"));
+        Ok(x)
     }
 
     /// `down(silu(gate x) * up x)`.

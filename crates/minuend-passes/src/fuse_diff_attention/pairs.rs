@@ -4,9 +4,8 @@ use minuend_ir::ops::Attention;
 use minuend_ir::view::{Factor, Factors, dense_strides};
 use minuend_ir::{Dim, Graph, Op, Shape, ValueId};
 
-use super::queries;
+use super::queries::{self, AllHeads};
 use crate::layout_ops::{Extent, Pieces, layout_ops, pieces, view_of};
-use crate::reading::Reading;
 use crate::remark::label;
 use crate::trail::Trail;
 
@@ -57,7 +56,7 @@ pub(super) struct Paired {
     /// Shape of that result.
     pub(super) shape: Shape,
     /// The queries of all `2h` heads, where the pattern has two attentions of `h` heads.
-    pub(super) queries: Option<Reading>,
+    pub(super) queries: Option<AllHeads>,
 }
 
 impl Paired {

@@ -1,9 +1,10 @@
 //! The queries of all heads, from those of the even and those of the odd heads.
 
 use minuend_ir::view::{Factor, Factors, View};
-use minuend_ir::{Dim, Graph, SymbolTable, ValueId};
+use minuend_ir::{DType, Dim, Emit, Emitted, Graph, Op, PatchBuilder, SymbolTable, ValueId};
 
 use crate::layout_ops::view_of;
+use crate::matcher::pair;
 use crate::reading::{Reading, Source};
 use crate::remark::label;
 use crate::trail::Trail;
@@ -12,20 +13,65 @@ use crate::trail::Trail;
 pub(super) const HALVES: &str =
     "halves pairing: heads i and i + h; only interleaved pairs, heads 2i and 2i + 1, are fused";
 
-/// A reading of `[B, 2h, S, d]` whose heads `2i` are those of `even` and `2i + 1` those of `odd`, both
-/// `[B, h, S, d]`: they must be every second head of one tensor.
-pub(super) fn interleaved(graph: &Graph, even: ValueId, odd: ValueId) -> Result<Reading, String> {
-    let common = common_sources(graph, even, odd);
+/// The queries `[B, 2h, S, d]` of all heads.
+pub(super) struct AllHeads {
+    source: Reading,
+    /// Element type of the source.
+    dtype: DType,
+    /// Ops behind the source that treat every head alike, the last first, with their other operand.
+    alike: Vec<(Op, ValueId)>,
+}
+
+impl AllHeads {
+    /// Adds the queries, in this element type.
+    pub(super) fn emit(&self, patch: &mut PatchBuilder<'_>, dtype: DType) -> Emitted {
+        let source = self.source.emit(patch, self.dtype)?;
+        let apply = |x, (op, other): &(Op, ValueId)| patch.value(op.clone(), &[x, *other]);
+        let queries = self.alike.iter().rev().try_fold(source, apply)?;
+        patch.cast(queries, dtype)
+    }
+}
+
+/// Queries whose heads `2i` are those of `even` and `2i + 1` those of `odd`, both `[B, h, S, d]`: they
+/// must be every second head of one tensor, rotated and normalised alike.
+pub(super) fn interleaved(
+    graph: &Graph,
+    mut even: ValueId,
+    mut odd: ValueId,
+) -> Result<AllHeads, String> {
     let names = (label(graph, even.node), label(graph, odd.node));
+    let mut alike = Vec::new();
+    while let Some((op, operands)) = same_op(graph, even, odd) {
+        alike.push(op);
+        (even, odd) = operands;
+    }
+    let common = common_sources(graph, even, odd);
     let Some((_, first, second)) = common.first() else {
         return Err(format!("the queries {} and {} are no heads of one tensor", names.0, names.1));
     };
-    let reason = Err(mispaired(first, second, &names));
     let sources = common.iter().filter_map(|(value, first, second)| {
         let view = all_heads(first, second, graph.symbols())?;
         Some(Source { value: *value, view })
     });
-    Reading::best(graph, sources).map_or(reason, Ok)
+    match Reading::best(graph, sources) {
+        Some(source) => Ok(AllHeads { source, dtype: graph.ty(even).dtype, alike }),
+        None => Err(mispaired(first, second, &names)),
+    }
+}
+
+/// An op on every head alike that computes both, and what it reads for the one and the other.
+fn same_op(
+    graph: &Graph,
+    even: ValueId,
+    odd: ValueId,
+) -> Option<((Op, ValueId), (ValueId, ValueId))> {
+    let op = graph.def(even);
+    if !matches!(op, Op::Rope(_) | Op::RmsNorm(_)) || op != graph.def(odd) {
+        return None;
+    }
+    let (even, other) = pair(graph, even.node)?;
+    let (odd, same) = pair(graph, odd.node)?;
+    (other == same).then(|| ((op.clone(), other), (even, odd)))
 }
 
 /// The values of which both are views, with the views, nearest first.

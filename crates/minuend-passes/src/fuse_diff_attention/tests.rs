@@ -1,5 +1,6 @@
 mod fuses;
 mod refuses;
+mod whole_pipeline;
 
 use minuend_ir::ops::{Attention, DiffAttention, Mask, Slice, UnaryOp};
 use minuend_ir::{Dim, Emit, Graph, Op, Real, ValueId};

@@ -171,8 +171,7 @@ fn candidates(
     } else {
         (None, ops(&[rows.clone(), features.clone()]))
     };
-    let operand =
-        |view: View| first.iter().chain(&ops).try_fold(view, |view, op| view.apply(op));
+    let operand = |view: View| first.iter().chain(&ops).try_fold(view, |view, op| view.apply(op));
     sources(graph, Trail::from(value), operand)
 }
 

@@ -512,3 +512,42 @@ fn tokens_before_heads() {
         ["reshape", "transpose", "transpose", "transpose", "attention", "transpose"]
     );
 }
+
+#[test]
+fn values_given_transposed() {
+    let mut d = Drawing::new();
+    let q = d.queries(4);
+    let (k, v) = d.keys_and_values(2);
+    let weights = d.causal_weights(q, k);
+    let v = d.repeated(v, q);
+    let v = d.graph.swap_last_axes(v).unwrap();
+    let o = d.graph.matmul_transposed(weights, v).unwrap();
+    let ran = assert_raised(&d.returning(&[o]), Mask::Causal);
+    assert_eq!(ran.ops(), ["attention"]);
+}
+
+#[test]
+fn a_window_without_constant_size_is_refused() {
+    let graph = with_mask(|d, scores| {
+        let causal = d.causal();
+        let (row, column) = d.positions();
+        let size = d.graph.dim(d.s.clone()).unwrap();
+        let oldest = d.graph.sub(row, size).unwrap();
+        let recent = d.graph.compare(CompareOp::Gt, column, oldest).unwrap();
+        let visible = d.graph.binary(BinaryOp::And, causal, recent).unwrap();
+        d.masked(visible, scores)
+    });
+    assert_refused(&graph, "less a constant window");
+}
+
+#[test]
+fn a_mask_may_not_be_scaled_down_to_nothing() {
+    let graph = with_mask(|d, scores| {
+        let visible = d.causal();
+        let fill = d.real(-1e9);
+        let masked = d.graph.select(visible, scores, fill).unwrap();
+        let tiny = d.real(1e-9);
+        d.graph.mul(masked, tiny).unwrap()
+    });
+    assert_refused(&graph, "may no longer hide keys");
+}

@@ -1,4 +1,5 @@
 use minuend_ir::DType;
+use minuend_ir::ops::{RmsNorm, Rope, RopeLayout};
 
 use super::*;
 
@@ -220,6 +221,25 @@ fn two_attentions_over_strided_queries() {
         let ran = assert_fused(&graph);
         assert_eq!(ran.ops(), ["diff_attention"]);
     }
+}
+
+#[test]
+fn two_attentions_over_queries_rotated_and_normalised_apart() {
+    let graph = two_attentions(2, 2, |d| {
+        let q = d.queries(4);
+        let s = d.s.clone();
+        let positions = d.typed_input("positions", DType::I64, &[s]);
+        let weight = d.input("weight", &[4.into()]);
+        [0, 1].map(|start| {
+            let part = every_second(d, q, 1, start);
+            let norm = RmsNorm { epsilon: Real::new(1e-6) };
+            let part = d.graph.value(Op::RmsNorm(norm), &[part, weight]).unwrap();
+            let rope = Rope { layout: RopeLayout::HalfSplit, theta: Real::new(1e4) };
+            d.graph.value(Op::Rope(rope), &[part, positions]).unwrap()
+        })
+    });
+    let ran = assert_fused(&graph);
+    assert_eq!(ran.ops(), ["rms_norm", "rope", "diff_attention"]);
 }
 
 #[test]

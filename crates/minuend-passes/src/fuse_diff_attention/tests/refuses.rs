@@ -1,3 +1,6 @@
+use minuend_ir::DType;
+use minuend_ir::ops::{Rope, RopeLayout};
+
 use super::*;
 
 /// `a[first..] - g a[second..]` over the heads that two slices select.
@@ -164,15 +167,13 @@ fn lambda_of_each_feature() {
 
 #[test]
 fn intermediates_used_elsewhere() {
-    let outputs: [fn(ValueId, ValueId, ValueId, ValueId) -> ValueId; 4] =
-        [|a, _, _, _| a, |_, even, _, _| even, |_, _, odd, _| odd, |_, _, _, gated| gated];
-    for pick in outputs {
+    for picked in 0..4 {
         let (mut d, a) = attended(4, 2);
         let g = head_gate(&mut d, 2);
         let (even, odd) = (every_second(&mut d, a, 1, 0), every_second(&mut d, a, 1, 1));
         let product = d.graph.mul(g, odd).unwrap();
         let o = d.graph.sub(even, product).unwrap();
-        let other = pick(a, even, odd, product);
+        let other = [a, even, odd, product][picked];
         let mut graph = d.returning(&[o, other]);
         assert_refused(&graph, "is also an output");
         let negated = graph.unary(UnaryOp::Neg, other).unwrap();
@@ -271,6 +272,25 @@ fn two_attentions_whose_queries_are_no_pairs() {
     let g = head_gate(&mut d, 2);
     let o = subtract(&mut d, a, g, b);
     assert_refused(&d.returning(&[o]), "%q and %other are no heads of one tensor");
+}
+
+#[test]
+fn queries_rotated_to_different_positions() {
+    let mut d = Drawing::new();
+    let q = d.queries(4);
+    let (k, v) = d.keys_and_values(2);
+    let s = d.s.clone();
+    let parts = [0, 1].map(|start| {
+        let q = every_second(&mut d, q, 1, start);
+        let name = ["first", "second"][start as usize];
+        let positions = d.typed_input(name, DType::I64, std::slice::from_ref(&s));
+        let rope = Rope { layout: RopeLayout::Interleaved, theta: Real::new(1e4) };
+        let q = d.graph.value(Op::Rope(rope), &[q, positions]).unwrap();
+        attend(&mut d, q, k, v)
+    });
+    let g = head_gate(&mut d, 2);
+    let o = subtract(&mut d, parts[0], g, parts[1]);
+    assert_refused(&d.returning(&[o]), "are no heads of one tensor");
 }
 
 #[test]

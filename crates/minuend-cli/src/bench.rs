@@ -1,0 +1,137 @@
+//! `minuend bench`: how fast and how large.
+
+mod attention;
+mod compile_time;
+mod memory;
+mod speed;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+use minuend::{Model, ModelConfig};
+
+use crate::failure::Failure;
+use crate::progress;
+
+/// Seed of random weights.
+const SEED: u64 = 0;
+
+const HELP: &str = "\
+Speeds are medians over the repeats, behind a warm-up. GB are 10^9 bytes. Weight bytes per decode step \
+are all weights as stored, without the embedding table where the head is a table of its own: of an untied \
+embedding a step reads one row for each sequence. The copy rate is the best of several copies between \
+two buffers of 256 MB by as many threads, in bytes copied per second, each byte counted once. \
+Peak memory is computed (weights + cache + arena) and, where the system tells it, the largest resident \
+set of this process before the copy was measured.
+
+--compile-only needs no weights and measures the compiler: graph, passes, plan, and binding the plan \
+to sizes. --attention measures one fused differential attention: 4 pairs of query heads, 4 key/value \
+heads, 512 tokens, head width 64, causal, f32, arguments and result copied each time.
+
+Example:
+  minuend bench --config examples/configs/diffv2-200m.json --random-weights
+  minuend bench --config examples/configs/diffv2-8b.json --compile-only
+  minuend bench --attention";
+
+/// Measure speed, memory and compile time
+#[derive(Args)]
+#[command(after_help = HELP)]
+#[command(group = ArgGroup::new("subject").args(["model", "config", "attention"]).required(true))]
+#[command(group = ArgGroup::new("without_checkpoint").args(["random_weights", "compile_only"]).multiple(true))]
+pub(crate) struct BenchArgs {
+    /// Checkpoint directory
+    #[arg(value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// A config.json alone, with --random-weights or --compile-only
+    #[arg(long, value_name = "FILE", requires = "without_checkpoint")]
+    config: Option<PathBuf>,
+    /// Give the model of --config random weights
+    #[arg(long, requires = "config")]
+    random_weights: bool,
+    /// Measure the compiler only
+    #[arg(long, conflicts_with = "attention")]
+    compile_only: bool,
+    /// Measure one fused differential attention instead of a model
+    #[arg(long)]
+    attention: bool,
+    /// Tokens of each prompt
+    #[arg(long, value_name = "N", default_value = "128", value_parser = at_least_1())]
+    prompt_tokens: u32,
+    /// Tokens decoded behind each prompt
+    #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_1())]
+    new_tokens: u32,
+    /// Sequences at once
+    #[arg(long, value_name = "B", default_value = "1", value_parser = at_least_1())]
+    batch: u32,
+    /// How often everything is measured
+    #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_1())]
+    repeats: u32,
+    /// CPU threads; one for each core by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn at_least_1() -> impl clap::builder::TypedValueParser<Value = u32> {
+    clap::value_parser!(u32).range(1..=1 << 20)
+}
+
+impl BenchArgs {
+    /// Threads asked for, or one for each core.
+    fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(cores, usize::from)
+    }
+
+    fn model(&self) -> Result<Model, Failure> {
+        let Some(config) = &self.config else {
+            return Ok(Model::open(self.model.clone().unwrap_or_default())?);
+        };
+        let config = ModelConfig::from_file(config)?;
+        if self.compile_only {
+            return Ok(Model::without_weights(config));
+        }
+        memory::check_room(&config)?;
+        Ok(progress::during("making random weights", || Model::random(config, SEED)))
+    }
+
+    /// What is measured, as given.
+    fn subject(&self) -> String {
+        let path = self.model.as_ref().or(self.config.as_ref());
+        path.map_or_else(String::new, |path| path.display().to_string())
+    }
+}
+
+pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
+    if args.attention {
+        attention::measure(args)
+    } else if args.compile_only {
+        compile_time::measure(args)
+    } else {
+        speed::measure(args)
+    }
+}
+
+/// The middle of the durations; of an even number the lower of the two.
+fn median(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let of = |times: &[u64]| {
+            let times: Vec<Duration> = times.iter().map(|ms| Duration::from_millis(*ms)).collect();
+            median(&times).as_millis()
+        };
+        assert_eq!((of(&[]), of(&[3]), of(&[9, 1, 5]), of(&[4, 1, 3, 2])), (0, 3, 5, 2));
+    }
+}

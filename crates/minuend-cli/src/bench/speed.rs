@@ -1,0 +1,170 @@
+//! How fast a model runs, and in how much memory.
+
+use std::time::{Duration, Instant};
+
+use minuend::{CompileOptions, CompiledModel, LogitRows, Model, ModelSession, TokenModel};
+use serde_json::json;
+
+use super::{BenchArgs, median, memory};
+use crate::failure::Failure;
+use crate::units::{bytes, count, millis, per_second};
+use crate::{output, progress};
+
+const GIGA: f64 = 1e9;
+
+/// What was measured.
+struct Speed {
+    prefill: Duration,
+    /// All decode steps of one repeat.
+    decode: Duration,
+    /// The largest resident set, where the system tells it.
+    resident_bytes: Option<u64>,
+    /// Bytes copied per second.
+    copy_rate: f64,
+}
+
+/// Bytes that a model needs.
+struct Bytes {
+    weights: u64,
+    /// Of the weights, what a decode step reads.
+    per_step: u64,
+    cache: u64,
+    arena: u64,
+}
+
+pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
+    let [prompt, new, batch] =
+        [args.prompt_tokens, args.new_tokens, args.batch].map(|size| size as usize);
+    let model = args.model()?;
+    let limit = model.config().max_positions;
+    if prompt + new > limit {
+        return Err(Failure::BenchTokens { prompt, new, limit });
+    }
+    let device = minuend::open_device("cpu", args.threads())?;
+    let started = Instant::now();
+    model.graph(LogitRows::Last)?;
+    let graph_time = started.elapsed();
+    let compiled = progress::during("compiling", || {
+        model.compile(&*device, LogitRows::Last, &CompileOptions::default())
+    })?;
+    let mut session = compiled.session(prompt + new)?;
+    let sizes = count_bytes(args, &model, &compiled)?;
+    let speed = progress::during("measuring", || run(args, &mut session))?;
+
+    let parameters = minuend::Parameters::of(model.config()).total();
+    let prefill = per_second(prompt * batch, speed.prefill);
+    let decode = per_second(new * batch, speed.decode);
+    let read_rate = per_second(new, speed.decode) * sizes.per_step as f64;
+    let passes_time = compiled.compile_time.saturating_sub(compiled.plan_time);
+    let computed = sizes.weights + sizes.cache + sizes.arena;
+    if args.json {
+        return output::print_json(&json!({
+            "subject": args.subject(),
+            "device": compiled.device,
+            "parameters": parameters,
+            "prompt_tokens": prompt,
+            "new_tokens": new,
+            "batch": batch,
+            "repeats": args.repeats,
+            "prefill_tokens_per_s": prefill,
+            "decode_tokens_per_s": decode,
+            "weight_bytes_per_step": sizes.per_step,
+            "decode_gb_per_s": read_rate / GIGA,
+            "copy_gb_per_s": speed.copy_rate / GIGA,
+            "weight_bytes": sizes.weights,
+            "cache_bytes": sizes.cache,
+            "arena_bytes": sizes.arena,
+            "computed_peak_bytes": computed,
+            "resident_peak_bytes": speed.resident_bytes,
+            "graph_ms": millis(graph_time),
+            "passes_ms": millis(passes_time),
+            "plan_ms": millis(compiled.plan_time),
+            "load_ms": millis(compiled.load_time),
+        }));
+    }
+    let resident = speed.resident_bytes.map_or_else(
+        || "not told by this system".to_string(),
+        |peak| format!("{} ({:.2} x computed)", bytes(peak), peak as f64 / computed.max(1) as f64),
+    );
+    output::print(&format!(
+        "{}: {} parameters on {}, batch {batch}\n\
+         prefill   {prefill:>9.1} tokens/s  ({prompt} tokens)\n\
+         decode    {decode:>9.1} tokens/s  ({new} tokens)\n\
+         read      {:>9.2} GB/s of weights, {} each step\n\
+         copy      {:>9.2} GB/s, ratio {:.2}\n\
+         memory    {} = weights {} + cache {} + arena {}\n\
+         resident  {resident}\n\
+         compile   graph {:.1} ms, passes {:.1} ms, plan {:.1} ms, load {:.1} ms\n",
+        args.subject(),
+        count(parameters),
+        compiled.device,
+        read_rate / GIGA,
+        bytes(sizes.per_step),
+        speed.copy_rate / GIGA,
+        read_rate / speed.copy_rate,
+        bytes(computed),
+        bytes(sizes.weights),
+        bytes(sizes.cache),
+        bytes(sizes.arena),
+        millis(graph_time),
+        millis(passes_time),
+        millis(compiled.plan_time),
+        millis(compiled.load_time),
+    ))
+}
+
+fn count_bytes(
+    args: &BenchArgs,
+    model: &Model,
+    compiled: &CompiledModel,
+) -> Result<Bytes, Failure> {
+    let program = compiled.executable().program();
+    let bound = minuend::bind(program, &|name| args.size(name))?;
+    let config = model.config();
+    let weights = program.weight_bytes();
+    let table = (config.vocab_size * config.hidden_size * config.stored_dtype.size_in_bytes()) as u64;
+    let per_step = if config.tied_head { weights } else { weights.saturating_sub(table) };
+    let cache = bound.state_bytes.iter().sum();
+    Ok(Bytes { weights, per_step, cache, arena: bound.arena_bytes() })
+}
+
+fn run(args: &BenchArgs, session: &mut ModelSession) -> Result<Speed, Failure> {
+    let batch = args.batch as usize;
+    let vocab = session.config().vocab_size as u64;
+    let ids = |tokens: u32, salt: u64| -> Vec<u32> {
+        (0..u64::from(tokens) * u64::from(args.batch))
+            .map(|index| (scrambled(index + salt) % vocab) as u32)
+            .collect()
+    };
+    let prompt = ids(args.prompt_tokens, 0);
+    let mut prefill_times = Vec::new();
+    let mut decode_times = Vec::new();
+    // The first round warms up and is not counted.
+    for round in 0..=args.repeats {
+        session.reset();
+        let started = Instant::now();
+        session.feed(&prompt, batch)?;
+        let prefill_time = started.elapsed();
+        let started = Instant::now();
+        for step in 0..args.new_tokens {
+            session.feed(&ids(1, u64::from(step) << 32), batch)?;
+        }
+        if round > 0 {
+            prefill_times.push(prefill_time);
+            decode_times.push(started.elapsed());
+        }
+    }
+    // The copy needs memory of its own, so the peak is taken before it.
+    let resident_bytes = memory::peak_resident_bytes();
+    Ok(Speed {
+        prefill: median(&prefill_times),
+        decode: median(&decode_times),
+        resident_bytes,
+        copy_rate: memory::copy_rate(args.threads()),
+    })
+}
+
+/// Spreads neighbouring numbers (Fibonacci hashing), so that the tokens differ.
+fn scrambled(index: u64) -> u64 {
+    index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
+}

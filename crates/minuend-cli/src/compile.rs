@@ -1,0 +1,191 @@
+//! `minuend compile`: show a graph at any stage of the compiler.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use minuend::ir::text::{parse, print};
+use minuend::ir::{Graph, GraphLevel, dot};
+use minuend::{CompileOptions, LogitRows, PipelineReport, Target};
+
+use crate::failure::Failure;
+use crate::model_source::ModelSource;
+use crate::output;
+use crate::units::millis;
+
+const HELP: &str = "\
+MODEL is a checkpoint directory or a text graph (a file named *.mnd); no weights are read. Of a \
+checkpoint, the graph with logits of the last token is shown, which is what `run` uses.
+
+Stages: source (or graph) as the front end wrote it, canonical, fused, legal (every op native to the \
+target), plan (steps and arena for the sizes given), dot (the fused graph for Graphviz). All but plan \
+and dot are text graphs that can be read again.
+
+--time tells on stderr what each pass took; --stop-after N stops rewriting behind N rewrites, which \
+bisects a wrong rewrite.
+
+Example:
+  minuend compile examples/models/shakespeare-diffv2 --emit plan --seq 16 --capacity 256 --time";
+
+/// What to show.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    #[value(alias = "graph")]
+    Source,
+    Canonical,
+    Fused,
+    Legal,
+    Plan,
+    Dot,
+}
+
+/// Show a model's graph at a stage of the compiler
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct CompileArgs {
+    #[command(flatten)]
+    source: ModelSource,
+    /// What to compile for: cpu
+    #[arg(long, value_name = "TARGET", default_value = "cpu")]
+    target: String,
+    /// The stage to show
+    #[arg(long, value_enum, default_value = "fused")]
+    emit: Stage,
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    sizes: Sizes,
+    /// Tell on stderr how long each pass took
+    #[arg(long)]
+    time: bool,
+    /// Stop rewriting behind N rewrites
+    #[arg(long, value_name = "N")]
+    stop_after: Option<usize>,
+    /// Leave out a pass; may be given again
+    #[arg(long, value_name = "PASS")]
+    disable: Vec<String>,
+}
+
+/// Sizes of a plan.
+#[derive(Args)]
+struct Sizes {
+    /// Sequences, the symbol B of a plan
+    #[arg(long, value_name = "B", default_value_t = 1)]
+    batch: u64,
+    /// Tokens fed, the symbol S of a plan
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seq: u64,
+    /// Tokens in the cache, the symbol P of a plan
+    #[arg(long, value_name = "P", default_value_t = 0)]
+    past: u64,
+    /// Tokens that the cache of a plan has memory for; past + seq by default
+    #[arg(long, value_name = "C")]
+    capacity: Option<u64>,
+    /// Value of another symbol of a plan; may be given again
+    #[arg(long, value_name = "NAME=N", value_parser = named_size)]
+    size: Vec<(String, u64)>,
+}
+
+fn named_size(text: &str) -> Result<(String, u64), String> {
+    let pair = text.split_once('=').and_then(|(name, size)| Some((name, size.parse().ok()?)));
+    pair.map(|(name, size)| (name.to_string(), size)).ok_or_else(|| "expected NAME=N".to_string())
+}
+
+impl Sizes {
+    fn of(&self, name: &str) -> Option<u64> {
+        let named = self.size.iter().find(|(given, _)| given == name);
+        named.map(|(_, size)| *size).or_else(|| match name {
+            "B" => Some(self.batch),
+            "S" => Some(self.seq),
+            "P" => Some(self.past),
+            "capacity" => Some(self.capacity.unwrap_or(self.past.saturating_add(self.seq))),
+            _ => None,
+        })
+    }
+}
+
+pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
+    let target = minuend::open_target(&args.target)?;
+    let options = CompileOptions {
+        stop_after: args.stop_after,
+        disable: args.disable.clone(),
+        ..CompileOptions::default()
+    };
+    let started = Instant::now();
+    let graphs = graphs(&args.source)?;
+    log_time(args.time, "graph", started.elapsed());
+    let shown: Result<Vec<String>, Failure> =
+        graphs.into_iter().map(|graph| emit(graph, &*target, &options, args)).collect();
+    let text = shown?.join("\n");
+    match &args.output {
+        None => output::print(&text),
+        Some(path) => fs::write(path, text)
+            .map_err(|source| Failure::Write { path: path.clone(), source }),
+    }
+}
+
+/// The graphs of a text file, or the graph of a model.
+fn graphs(source: &ModelSource) -> Result<Vec<Graph>, Failure> {
+    match &source.model {
+        Some(path) if path.extension().is_some_and(|extension| extension == "mnd") => {
+            read_graphs(path)
+        }
+        _ => Ok(vec![source.open()?.graph(LogitRows::Last)?]),
+    }
+}
+
+fn read_graphs(path: &Path) -> Result<Vec<Graph>, Failure> {
+    let failed = |source| Failure::Read { path: path.to_owned(), source };
+    let source_text = fs::read_to_string(path).map_err(failed)?;
+    parse(&source_text)
+        .map_err(|errors| Failure::Graph { path: path.to_owned(), source_text, errors })
+}
+
+fn emit(
+    mut graph: Graph,
+    target: &dyn Target,
+    options: &CompileOptions,
+    args: &CompileArgs,
+) -> Result<String, Failure> {
+    let level = match args.emit {
+        Stage::Source => return Ok(print(&graph)),
+        Stage::Canonical => GraphLevel::Canonical,
+        Stage::Fused | Stage::Dot => GraphLevel::Fused,
+        Stage::Legal | Stage::Plan => return emit_compiled(graph, target, options, args),
+    };
+    let report = minuend::raise_to(&mut graph, level, options)?;
+    log_passes(args.time, &report);
+    Ok(if args.emit == Stage::Dot { dot::dot(&graph) } else { print(&graph) })
+}
+
+fn emit_compiled(
+    graph: Graph,
+    target: &dyn Target,
+    options: &CompileOptions,
+    args: &CompileArgs,
+) -> Result<String, Failure> {
+    let compiled = minuend::compile(graph, target, options)?;
+    log_passes(args.time, &compiled.report);
+    if args.emit == Stage::Legal {
+        return Ok(print(compiled.legal.graph()));
+    }
+    log_time(args.time, "plan", compiled.plan_time);
+    let started = Instant::now();
+    let bound = minuend::bind(&compiled.program, &|name| args.sizes.of(name))?;
+    log_time(args.time, "bind", started.elapsed());
+    Ok(compiled.program.display(&bound).to_string())
+}
+
+fn log_passes(is_wanted: bool, report: &PipelineReport) {
+    for (pass, time) in &report.times {
+        log_time(is_wanted, pass, *time);
+    }
+}
+
+fn log_time(is_wanted: bool, what: &str, time: Duration) {
+    if is_wanted {
+        output::log(&format!("{what:<22} {:>9.3} ms", millis(time)));
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a command did not succeed, and how that is told.
+
+use std::io;
+use std::path::PathBuf;
+
+use minuend::ir::text::ParseErrors;
+use minuend::{CompileError, ModelError, RequestError};
+
+/// Most lines of an error's message that are told.
+const MAX_PARTS: usize = 12;
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The library refused.
+    #[error(transparent)]
+    Minuend(#[from] minuend::Error),
+    /// A file could not be read.
+    #[error("{}: cannot read the file: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    /// A file could not be written.
+    #[error("{}: cannot write the file: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    /// Standard output could not be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    /// A text graph has errors. Several lines: each error has its place shown.
+    #[error("{}", rendered(path, source_text, errors))]
+    Graph { path: PathBuf, source_text: String, errors: ParseErrors },
+    /// `verify` found outputs that differ; they have been told.
+    #[error("outputs differ")]
+    Different,
+    /// A program lost the op that was to be measured.
+    #[error("the program has {found} launches of {op}, expected {expected}")]
+    NotFused { op: &'static str, found: usize, expected: usize },
+    /// Random weights would not fit.
+    #[error(
+        "the random weights take {needed} bytes, {available} are available; use a smaller config, or \
+         --compile-only, which needs none"
+    )]
+    Memory { needed: u64, available: u64 },
+    /// A measurement asks for more tokens than the model takes.
+    #[error(
+        "{prompt} prompt tokens and {new} new ones do not fit the context of {limit} \
+         (max_position_embeddings); ask for fewer"
+    )]
+    BenchTokens { prompt: usize, new: usize, limit: usize },
+}
+
+impl Failure {
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The message on one line, but for errors in a text graph, which show their places.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Failure::Graph { .. } => self.to_string(),
+            _ => on_one_line(&self.to_string()),
+        }
+    }
+}
+
+/// The parts of a message of several lines, one behind the other; of very many only the first.
+fn on_one_line(message: &str) -> String {
+    let parts: Vec<&str> =
+        message.lines().map(str::trim).filter(|part| !part.is_empty()).collect();
+    let shown = parts.get(..MAX_PARTS).unwrap_or(&parts).join("; ");
+    match parts.len().saturating_sub(MAX_PARTS) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
+}
+
+fn rendered(path: &std::path::Path, source: &str, errors: &ParseErrors) -> String {
+    let file = path.display().to_string();
+    let shown = errors.render(&file, source);
+    match errors.0.len() {
+        0 | 1 => shown,
+        count => format!("{file}: {count} errors\n{shown}"),
+    }
+}
+
+macro_rules! from_library_error {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                Failure::Minuend(error.into())
+            }
+        })*
+    };
+}
+
+from_library_error!(ModelError, CompileError, RequestError, minuend::RunError, minuend::DeviceError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_many_lines_are_joined_and_cut() {
+        assert_eq!(on_one_line("a: 2 tensors\n  b\n  c"), "a: 2 tensors; b; c");
+        let many: Vec<String> = (0..20).map(|index| index.to_string()).collect();
+        assert!(on_one_line(&many.join("\n")).ends_with("10; 11; and 8 more"));
+    }
+}

@@ -1,0 +1,23 @@
+//! Writing to standard output and standard error. Neither ever panics.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Writes to stdout at once: text must be seen as it is produced.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Output)
+}
+
+/// Writes one JSON object to stdout.
+pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+    print(&format!("{value}\n"))
+}
+
+/// Writes a line to stderr. Nobody can be told where that fails.
+pub(crate) fn log(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,216 @@
+//! `minuend run`: continue a text.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use minuend::{
+    CompileOptions, CompiledModel, Continue, Finish, GenerateOptions, Generation, LogitRows, Model,
+    ModelError, ModelSession, Sampling, TokenStream, Tokenizer,
+};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::units::{millis, per_second};
+use crate::{model_source, output, progress};
+
+const HELP: &str = "\
+Sampling: where generation_config.json says do_sample, its temperature (1 if absent), top_k and top_p \
+are the defaults; otherwise the most likely token is taken, the lowest id of equals. Each option \
+overrides its own setting; --top-k or --top-p on a model that does not sample brings temperature 1. \
+--temperature 0 always takes the most likely token. The same seed gives the same text.
+
+Text goes to stdout as it is produced, without the prompt; speeds go to stderr.
+
+JSON keys: prompt_ids, token_ids, text, device, finish (end_of_text, length or context), load_ms \
+(files and device), compile_ms (graph, passes and plan), prefill_ms, decode_tokens_per_s (null \
+without a decode step), peak_bytes (weights, cache, arena and arguments).
+
+Example:
+  minuend run examples/models/shakespeare-diffv2 --prompt \"ROMEO:\" --temperature 0.8 --seed 7";
+
+/// Continue a text
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct RunArgs {
+    /// Checkpoint directory: config.json, model.safetensors, tokenizer.json
+    model: PathBuf,
+    /// The text to continue
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    prompt: String,
+    /// Most tokens to add; the model's context is a limit too
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    max_new_tokens: usize,
+    /// Divides the logits; 0 takes the most likely token
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    temperature: Option<f64>,
+    /// Choose among the K most likely tokens
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Choose among the fewest tokens whose probabilities reach P
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    top_p: Option<f64>,
+    /// Start of the random sequence
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Where to run: auto or cpu
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: String,
+    /// CPU threads; one for each core by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    let started = Instant::now();
+    let model = Model::open(&args.model)?;
+    let sampling = sampling(args, &model);
+    sampling.check()?;
+    let no_tokenizer = || {
+        let path = args.model.join("tokenizer.json").display().to_string();
+        ModelError::NoTokenizer { path }
+    };
+    let tokenizer = model.tokenizer()?.ok_or_else(no_tokenizer)?;
+    let prompt = tokenizer.encode(&args.prompt)?;
+    let open_time = started.elapsed();
+
+    let device = minuend::open_device(&args.device, usize::from(args.threads.unwrap_or(0)))?;
+    let started = Instant::now();
+    let compiled = progress::during("compiling", || {
+        model.compile(&*device, LogitRows::Last, &CompileOptions::default())
+    })?;
+    let compile_time = started.elapsed().saturating_sub(compiled.load_time);
+    let load_time = open_time + compiled.load_time;
+    let mut session = compiled.session(prompt.len().saturating_add(args.max_new_tokens))?;
+
+    let options = GenerateOptions {
+        max_new_tokens: args.max_new_tokens,
+        sampling,
+        eos_ids: model.eos_ids().to_vec(),
+    };
+    let (generation, text) = generate(&mut session, &tokenizer, &prompt, &options, !args.json)?;
+    if args.json {
+        let program = compiled.executable().program();
+        return output::print_json(&json!({
+            "prompt_ids": prompt,
+            "token_ids": generation.token_ids,
+            "text": text,
+            "finish": finish_name(generation.finish),
+            "device": compiled.device,
+            "load_ms": millis(load_time),
+            "compile_ms": millis(compile_time),
+            "prefill_ms": millis(generation.prefill_time),
+            "decode_tokens_per_s": generation.decode_tokens_per_s(),
+            "peak_bytes": program.weight_bytes() + session.runtime().allocated_bytes(),
+        }));
+    }
+    output::print("\n")?;
+    model_source::log_notes(&model);
+    log_speed(&compiled, &generation, prompt.len(), load_time + compile_time);
+    Ok(())
+}
+
+/// The model's own defaults, overridden by the command line.
+fn sampling(args: &RunArgs, model: &Model) -> Sampling {
+    let defaults = model.checkpoint().and_then(|checkpoint| checkpoint.generation.as_ref());
+    let defaults = defaults.filter(|defaults| defaults.do_sample == Some(true));
+    let asks_for_cut = args.top_k.is_some() || args.top_p.is_some();
+    let temperature = match defaults {
+        Some(defaults) => defaults.temperature.unwrap_or(1.0),
+        None if asks_for_cut => 1.0,
+        None => 0.0,
+    };
+    // In generation_config.json a top_k of 0 stands for all tokens.
+    let top_k = defaults.and_then(|defaults| defaults.top_k).filter(|top_k| *top_k > 0);
+    Sampling {
+        temperature: args.temperature.unwrap_or(temperature),
+        top_k: args.top_k.or(top_k),
+        top_p: args.top_p.or_else(|| defaults.and_then(|defaults| defaults.top_p)),
+        seed: args.seed,
+    }
+}
+
+/// Generates, and prints each piece of text as soon as it is complete if `is_shown`.
+fn generate(
+    session: &mut ModelSession,
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    options: &GenerateOptions,
+    is_shown: bool,
+) -> Result<(Generation, String), Failure> {
+    let mut stream = tokenizer.stream();
+    // Whether a token starts with a space depends on the tokens before it.
+    for id in prompt {
+        stream.push(*id)?;
+    }
+    let mut writer = Writer { stream, text: String::new(), is_shown };
+    let mut failure = None;
+    let generation = minuend::generate(session, prompt, options, &mut |token| {
+        match writer.push(token) {
+            Ok(()) => Continue::Yes,
+            Err(error) => {
+                failure = Some(error);
+                Continue::No
+            }
+        }
+    })?;
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok((generation, writer.finish()?)),
+    }
+}
+
+/// Text that grows by tokens.
+struct Writer<'t> {
+    stream: TokenStream<'t>,
+    text: String,
+    is_shown: bool,
+}
+
+impl Writer<'_> {
+    fn push(&mut self, token: u32) -> Result<(), Failure> {
+        let piece = self.stream.push(token)?;
+        self.write(piece)
+    }
+
+    fn write(&mut self, piece: Option<String>) -> Result<(), Failure> {
+        let piece = piece.unwrap_or_default();
+        self.text.push_str(&piece);
+        if self.is_shown && !piece.is_empty() { output::print(&piece) } else { Ok(()) }
+    }
+
+    /// Writes a character that stayed incomplete, and gives all text.
+    fn finish(mut self) -> Result<String, Failure> {
+        let rest = self.stream.clone().finish()?;
+        self.write(rest)?;
+        Ok(self.text)
+    }
+}
+
+fn finish_name(finish: Finish) -> &'static str {
+    match finish {
+        Finish::EndOfText => "end_of_text",
+        Finish::Length => "length",
+        Finish::Context => "context",
+        Finish::Stopped => "stopped",
+    }
+}
+
+fn log_speed(compiled: &CompiledModel, generation: &Generation, prompt: usize, ready: Duration) {
+    let prefill = per_second(prompt, generation.prefill_time);
+    let decode = match generation.decode_tokens_per_s() {
+        Some(rate) => format!("{rate:.1} tokens/s"),
+        None => "no step".to_string(),
+    };
+    output::log(&format!(
+        "{}: ready in {:.0} ms, prefill {prefill:.1} tokens/s ({prompt} tokens), decode {decode} \
+         ({} steps), stopped by {}",
+        compiled.device,
+        millis(ready),
+        generation.decode_steps,
+        finish_name(generation.finish),
+    ));
+}

@@ -1,0 +1,152 @@
+//! `minuend verify`: compare a model with stored outputs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use minuend::{
+    CheckKind, CompileOptions, ExpectedOutputs, LogitRows, Model, OutputCheck, check_outputs,
+};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::{model_source, output, progress};
+
+/// Activations are f32 on every device, whatever type the weights are stored in.
+const TOLERANCE: f64 = 1e-5;
+/// Runs the graph as the front end wrote it, in float64.
+const INTERPRETER: &str = "interpreter";
+
+const HELP: &str = "\
+FILE holds groups of input_ids I64 [B, T] and logits F32 [B, T, V], and optionally greedy_from_N I64 \
+[B, N + M]: N tokens of prompt and the M that greedy decoding adds. Names may have a prefix: \
+prompt0.logits.
+
+Logits pass if their relative L2 error ||found - expected|| / ||expected|| is at most the tolerance; \
+the largest absolute error over the root mean square of the expected values is shown beside it. Tokens \
+pass if all are equal. The exit code is 0 if everything passes, 1 if something differs, 2 for an error.
+
+Example:
+  minuend verify examples/models/shakespeare-diffv2 \\
+      --expected examples/models/shakespeare-diffv2/expected.safetensors";
+
+/// Compare a model's outputs with stored ones
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct VerifyArgs {
+    /// Checkpoint directory
+    model: PathBuf,
+    /// File of expected outputs, in safetensors
+    #[arg(long, value_name = "FILE")]
+    expected: PathBuf,
+    /// Where to run: auto, cpu or interpreter (the float64 reference, slow)
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+    /// Largest relative L2 error that passes
+    #[arg(long, value_name = "X", default_value_t = TOLERANCE, value_parser = tolerance)]
+    tolerance: f64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number".to_string())?;
+    let is_sensible = value.is_finite() && value >= 0.0;
+    if is_sensible { Ok(value) } else { Err("expected a finite number of at least 0".into()) }
+}
+
+pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
+    let model = Model::open(&args.model)?;
+    let expected = ExpectedOutputs::open(&args.expected)?;
+    let (device, checks) =
+        progress::during("verifying", || run(&model, &expected, &args.device, args.tolerance))?;
+    let passed = checks.iter().all(|check| check.passed);
+    if args.json {
+        let outputs: Vec<Value> = checks.iter().map(as_json).collect();
+        output::print_json(&json!({
+            "device": device,
+            "tolerance": args.tolerance,
+            "passed": passed,
+            "outputs": outputs,
+        }))?;
+    } else {
+        output::print(&table(&checks))?;
+        model_source::log_notes(&model);
+        let count = checks.iter().filter(|check| check.passed).count();
+        let (all, tolerance) = (checks.len(), args.tolerance);
+        output::log(&format!("{device}: {count} of {all} passed, tolerance {tolerance:e}"));
+    }
+    if passed { Ok(()) } else { Err(Failure::Different) }
+}
+
+fn run(
+    model: &Model,
+    expected: &ExpectedOutputs,
+    device: &str,
+    tolerance: f64,
+) -> Result<(String, Vec<OutputCheck>), Failure> {
+    if device == INTERPRETER {
+        let mut interpreted = model.interpreted(LogitRows::All)?;
+        let checks = check_outputs(&mut interpreted, expected, tolerance)?;
+        return Ok((INTERPRETER.to_string(), checks));
+    }
+    let device = minuend::open_device(device, 0)?;
+    let compiled = model.compile(&*device, LogitRows::All, &CompileOptions::default())?;
+    let mut session = compiled.session(longest(expected))?;
+    Ok((compiled.device.clone(), check_outputs(&mut session, expected, tolerance)?))
+}
+
+/// Most tokens of a sequence that the checks feed.
+fn longest(expected: &ExpectedOutputs) -> usize {
+    let of_group = |group: &minuend::ExpectedGroup| {
+        let greedy = group.greedy.iter();
+        let greedy = greedy.map(|greedy| greedy.prompt_tokens.saturating_add(greedy.new_tokens));
+        greedy.max().unwrap_or(0).max(group.tokens)
+    };
+    expected.groups.iter().map(of_group).max().unwrap_or(1)
+}
+
+fn as_json(check: &OutputCheck) -> Value {
+    match &check.kind {
+        CheckKind::Logits { relative_l2, worst_over_rms } => json!({
+            "name": check.name,
+            "kind": "logits",
+            "relative_l2": relative_l2,
+            "worst_over_rms": worst_over_rms,
+            "passed": check.passed,
+        }),
+        CheckKind::Tokens { compared, different, first_difference } => json!({
+            "name": check.name,
+            "kind": "tokens",
+            "compared": compared,
+            "different": different,
+            "first_difference": first_difference.map(|(sequence, position)| {
+                json!({ "sequence": sequence, "position": position })
+            }),
+            "passed": check.passed,
+        }),
+    }
+}
+
+fn table(checks: &[OutputCheck]) -> String {
+    let names = checks.iter().map(|check| check.name.chars().count());
+    let width = names.max().unwrap_or(0).max("output".len());
+    let mut text = format!("{:<width$}  {:>12}  {:>12}  result\n", "output", "relative L2", "worst/RMS");
+    for OutputCheck { name, kind, passed } in checks {
+        let result = if *passed { "pass" } else { "FAIL" };
+        text += &match kind {
+            CheckKind::Logits { relative_l2, worst_over_rms } => {
+                format!("{name:<width$}  {relative_l2:>12.3e}  {worst_over_rms:>12.3e}  {result}\n")
+            }
+            CheckKind::Tokens { compared, different, first_difference } => {
+                let place = first_difference.map_or_else(String::new, |(sequence, position)| {
+                    format!(" (first in sequence {sequence} at position {position})")
+                });
+                let same = compared - different;
+                let tokens = format!("{same} of {compared} tokens");
+                format!("{name:<width$}  {tokens:>26}  {result}{place}\n")
+            }
+        };
+    }
+    text
+}

@@ -1,0 +1,11 @@
+//! The built program, run as a user runs it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod bench;
+mod compile;
+mod inspect;
+mod program;
+mod run;
+mod verify;

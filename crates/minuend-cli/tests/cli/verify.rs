@@ -1,0 +1,53 @@
+//! `minuend verify`.
+
+use serde_json::Value;
+
+use crate::program::{FIXTURES, arg, error, fixture, json, minuend, shakespeare, stdout};
+
+#[test]
+fn fixtures_pass_on_every_device() {
+    for name in FIXTURES {
+        let model = fixture(name);
+        let expected = model.join("expected.safetensors");
+        for device in ["cpu", "interpreter"] {
+            let args = ["verify", arg(&model), "--expected", arg(&expected), "--device", device];
+            let found = json(&[&args[..], &["--json"]].concat());
+            assert_eq!(found["passed"], true, "{name} on {device}: {found}");
+            let outputs = found["outputs"].as_array().unwrap();
+            let is_logits = |output: &&Value| output["kind"] == "logits";
+            assert!(outputs.iter().any(|output| is_logits(&output)), "{found}");
+            for output in outputs.iter().filter(is_logits) {
+                assert!(output["relative_l2"].as_f64().unwrap() <= 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_example_model_passes() {
+    let model = shakespeare();
+    let expected = model.join("expected.safetensors");
+    let table = stdout(&["verify", arg(&model), "--expected", arg(&expected)]);
+    assert!(table.starts_with("output"), "{table}");
+    assert!(table.contains("logits") && table.contains("pass"), "{table}");
+    assert!(!table.contains("FAIL"), "{table}");
+}
+
+#[test]
+fn a_difference_is_exit_code_1() {
+    let model = fixture("tiny-diffv2");
+    let expected = model.join("expected.safetensors");
+    let args = ["verify", arg(&model), "--expected", arg(&expected), "--tolerance", "0"];
+    let output = minuend(&args);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("FAIL"));
+    assert!(!String::from_utf8(output.stderr).unwrap().contains("error"));
+}
+
+#[test]
+fn outputs_of_another_model_are_an_error() {
+    let model = fixture("tiny-diffv2");
+    let other = fixture("tiny-llama").join("expected.safetensors");
+    let text = error(&["verify", arg(&model), "--expected", arg(&other)]);
+    assert!(text.contains("vocabulary of 101, the model has 97"), "{text}");
+}

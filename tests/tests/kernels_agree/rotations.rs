@@ -1,0 +1,72 @@
+//! Rotary position embedding, both layouts, positions per token and per sequence.
+
+use minuend::ir::ops::{Rope, RopeLayout, Slice};
+use minuend::ir::{DType, Emit, Op, Real, ValueId};
+use minuend_tests::agreement::assert_agree;
+use minuend_tests::problem::ProblemBuilder;
+use minuend_tests::random_values::Values;
+
+use super::SIZES;
+
+/// Positions are below this.
+const POSITIONS: i64 = 300;
+
+/// The features with the two of each pair swapped.
+fn partners(b: &mut ProblemBuilder, x: ValueId, layout: RopeLayout) -> ValueId {
+    let shape = b.graph.ty(x).shape.clone();
+    let half = shape[3].exact_div(&2.into()).unwrap();
+    match layout {
+        RopeLayout::HalfSplit => {
+            let first = b.graph.slice(x, Slice::range(3, 0, half.clone())).unwrap();
+            let second = b.graph.slice(x, Slice::range(3, half, shape[3].clone())).unwrap();
+            b.graph.concat(3, &[second, first]).unwrap()
+        }
+        RopeLayout::Interleaved => {
+            let mut pairs = shape.clone();
+            pairs[3] = half;
+            pairs.push(2.into());
+            let pairs = b.graph.reshape(x, &pairs).unwrap();
+            let first = b.graph.slice(pairs, Slice::range(4, 0, 1)).unwrap();
+            let second = b.graph.slice(pairs, Slice::range(4, 1, 2)).unwrap();
+            let swapped = b.graph.concat(4, &[second, first]).unwrap();
+            b.graph.reshape(swapped, &shape).unwrap()
+        }
+    }
+}
+
+fn rotation(b: &mut ProblemBuilder, x: ValueId, positions: ValueId, op: Rope) {
+    let y = b.graph.value(Op::Rope(op), &[x, positions]).unwrap();
+    let partners = partners(b, x, op.layout);
+    let (own, other) = (b.abs(x), b.abs(partners));
+    let magnitude = b.graph.add_values(own, other).unwrap();
+    // A sine, a cosine, two products and a sum, the angle being taken in f64.
+    b.within(y, 5.0, magnitude);
+    // In primitive ops the angle is f32: frequency and product are rounded, each by at most half an
+    // ulp of an angle below the largest position, which is up to one rounding of it.
+    b.decomposed_within(5.0 + 2.0 * POSITIONS as f64);
+}
+
+#[test]
+fn rope() {
+    for layout in [RopeLayout::Interleaved, RopeLayout::HalfSplit] {
+        for features in [2, 16, 64] {
+            for theta in [1e4, 5e5] {
+                let name = format!("rope {} {features} {theta}", layout.name());
+                let mut b = ProblemBuilder::new(&name);
+                let op = Rope { layout, theta: Real::new(theta) };
+                let per_token = Values::Below(POSITIONS);
+                let shared = b.argument("shared", DType::I64, "S", per_token.clone());
+                let own = b.argument("own", DType::I64, "B S", per_token);
+                let x = b.reals("x", &format!("B S 3 {features}"));
+                let heads = b.graph.transpose(x, &[0, 2, 1, 3]).unwrap();
+                let dense = b.reals("dense", &format!("B 1 S {features}"));
+                for positions in [shared, own] {
+                    rotation(&mut b, heads, positions, op);
+                    rotation(&mut b, dense, positions, op);
+                }
+                b.launches("rope", 4);
+                assert_agree(&b.finish(&SIZES));
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What a program that runs models relies on: sharing, resetting, limits, refusals, and memory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::thread;
+
+use minuend::ir::{Bindings, DType};
+use minuend::{
+    CompileOptions, CompiledModel, Error, Executable, HostTensor, LogitRows, Model, RequestError,
+    RunError, Session, TokenModel,
+};
+use minuend_plan::BindError;
+use minuend_tests::models;
+use minuend_tests::runners::cpu;
+
+fn compiled() -> CompiledModel {
+    let model = Model::open(models::fixture("tiny-diffv2")).unwrap();
+    model.compile(cpu(), LogitRows::All, &CompileOptions::default()).unwrap()
+}
+
+/// Logits of the tokens of a prompt and of some single tokens behind it, bit by bit.
+fn logits(session: &mut dyn TokenModel, seed: u32) -> Vec<Vec<u32>> {
+    let prompt: Vec<u32> = (0..23).map(|at| (at * at + seed) % 97).collect();
+    let mut all = vec![session.feed(&prompt, 1).unwrap()];
+    all.extend((0..5).map(|at| session.feed(&[(at * 11 + seed) % 97], 1).unwrap()));
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+    all.into_iter().map(|logits| bits(logits.values)).collect()
+}
+
+#[test]
+fn an_executable_is_shared_by_threads() {
+    fn is_shared<T: Send + Sync + Clone>() {}
+    fn is_sent<T: Send>() {}
+    is_shared::<Executable>();
+    is_shared::<CompiledModel>();
+    is_sent::<Session>();
+
+    let compiled = compiled();
+    let alone: Vec<_> =
+        (0..4).map(|seed| logits(&mut compiled.session(64).unwrap(), seed)).collect();
+    assert_ne!(alone[0], alone[1]);
+    thread::scope(|scope| {
+        let start = |seed: u32| {
+            let compiled = compiled.clone();
+            scope.spawn(move || {
+                let mut session = compiled.session(64).unwrap();
+                let repeated = (0..3).map(|_| {
+                    session.reset();
+                    logits(&mut session, seed)
+                });
+                repeated.collect::<Vec<_>>()
+            })
+        };
+        let threads: Vec<_> = (0..4).map(start).collect();
+        for (seed, thread) in threads.into_iter().enumerate() {
+            for together in thread.join().unwrap() {
+                assert!(together == alone[seed], "seed {seed}: other logits than alone");
+            }
+        }
+    });
+}
+
+#[test]
+fn sessions_of_one_executable_do_not_see_each_other() {
+    let compiled = compiled();
+    let (mut a, mut b) = (compiled.session(64).unwrap(), compiled.session(64).unwrap());
+    let alone = logits(&mut compiled.session(64).unwrap(), 1);
+    a.feed(&[1, 2, 3], 1).unwrap();
+    assert_eq!((a.position(), b.position()), (3, 0));
+    assert!(logits(&mut b, 1) == alone);
+}
+
+#[test]
+fn a_reset_session_is_as_a_fresh_one() {
+    let mut session = compiled().session(64).unwrap();
+    let first = logits(&mut session, 5);
+    assert_eq!(session.position(), 28);
+    session.reset();
+    assert_eq!(session.position(), 0);
+    // Another batch has other strides in the same memory.
+    session.feed(&[7; 12], 4).unwrap();
+    session.reset();
+    assert!(logits(&mut session, 5) == first);
+}
+
+#[test]
+fn a_full_cache_is_an_error_and_the_session_goes_on() {
+    let compiled = compiled();
+    let mut session = compiled.session(8).unwrap();
+    session.feed(&[1, 2, 3, 4, 5, 6], 1).unwrap();
+    let error = session.feed(&[7, 8, 9], 1).unwrap_err();
+    let is_capacity = |error: &Error| {
+        let Error::Run(RunError::Bind(error)) = error else { return false };
+        matches!(error, BindError::Capacity { needed: 9, capacity: 8, .. })
+    };
+    assert!(is_capacity(&error), "{error}");
+    assert_eq!(session.position(), 6);
+    let found = session.feed(&[7, 8], 1).unwrap();
+    let mut fresh = compiled.session(8).unwrap();
+    fresh.feed(&[1, 2, 3, 4, 5, 6], 1).unwrap();
+    assert_eq!(found, fresh.feed(&[7, 8], 1).unwrap());
+    assert_eq!(session.position(), 8);
+    assert!(session.feed(&[1], 1).is_err());
+    session.reset();
+    session.feed(&[1; 8], 1).unwrap();
+}
+
+#[test]
+fn a_session_has_no_more_memory_than_the_context() {
+    let compiled = compiled();
+    let limit = compiled.config().max_positions;
+    let mut session = compiled.session(usize::MAX).unwrap();
+    assert_eq!(session.runtime().capacity(), limit as u64);
+    session.feed(&vec![1; limit], 1).unwrap();
+    assert!(matches!(session.feed(&[1], 1), Err(Error::Request(RequestError::PromptTooLong { .. }))));
+}
+
+#[test]
+fn requests_that_cannot_be_met() {
+    let mut session = compiled().session(64).unwrap();
+    session.feed(&[3, 4], 1).unwrap();
+    let mut refused = |ids: &[u32], batch| match session.feed(ids, batch) {
+        Err(Error::Request(error)) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&[], 1), "the prompt is empty, expected at least 1 token");
+    assert_eq!(refused(&[1], 0), "the prompt is empty, expected at least 1 token");
+    assert_eq!(refused(&[1, 2, 3], 2), "3 tokens do not make 2 sequences of equal length");
+    assert_eq!(refused(&[1, 97], 1), "token 97 is outside the vocabulary of 97");
+    assert_eq!(refused(&[u32::MAX], 1), "token 4294967295 is outside the vocabulary of 97");
+    assert_eq!(
+        refused(&[1; 127], 1),
+        "129 tokens do not fit the context of 128 (max_position_embeddings); shorten the prompt"
+    );
+    assert_eq!(session.position(), 2);
+}
+
+/// Sequences with tokens in the cache cannot become more or fewer.
+#[test]
+fn another_batch_in_the_middle_is_an_error() {
+    let compiled = compiled();
+    for (first, second) in [(1, 2), (2, 1), (3, 2)] {
+        let mut session = compiled.session(64).unwrap();
+        session.feed(&vec![5; 4 * first], first).unwrap();
+        let error = session.feed(&vec![6; second], second);
+        assert!(error.is_err(), "batch {first}, then {second}");
+        assert_eq!(session.position(), 4);
+        // And the session goes on as if nothing had been asked.
+        let found = session.feed(&vec![7; first], first).unwrap();
+        let mut fresh = compiled.session(64).unwrap();
+        fresh.feed(&vec![5; 4 * first], first).unwrap();
+        assert_eq!(found, fresh.feed(&vec![7; first], first).unwrap());
+    }
+}
+
+#[test]
+fn arguments_of_another_type_are_errors() {
+    let mut session = compiled().executable().session(32).unwrap();
+    let ids = |shape: &[usize]| {
+        let count = shape.iter().product();
+        HostTensor::from_i64(shape, &vec![1; count]).unwrap()
+    };
+    let reals = HostTensor::from_f32(&[1, 2], &[1.0, 2.0]).unwrap();
+    let narrow = HostTensor::from_bytes(DType::I32, &[1, 2], vec![0; 8]).unwrap();
+    let mut refused = |arguments: &[HostTensor]| session.run(arguments).unwrap_err().to_string();
+    assert_eq!(refused(&[]), "0 arguments, expected 1");
+    assert_eq!(refused(&[ids(&[1, 1]), ids(&[1, 1])]), "2 arguments, expected 1");
+    assert_eq!(refused(&[reals]), "argument %input_ids is f32[1, 2], expected i64[B, S]");
+    assert_eq!(refused(&[narrow]), "argument %input_ids is i32[1, 2], expected i64[B, S]");
+    assert_eq!(refused(&[ids(&[2])]), "argument %input_ids is i64[2], expected i64[B, S]");
+    assert_eq!(refused(&[ids(&[1, 1, 2])]), "argument %input_ids is i64[1, 1, 2], expected i64[B, S]");
+    assert_eq!(refused(&[ids(&[0, 1])]), "symbol B is 0, expected 1..=1024");
+    assert_eq!(refused(&[ids(&[1, 0])]), "symbol S is 0, expected 1..=128");
+    assert_eq!(refused(&[ids(&[1, 129])]), "symbol S is 129, expected 1..=128");
+    // Below the model, a token outside the vocabulary is an index outside the table.
+    for outside in [97, -1, i64::MAX, i64::MIN] {
+        let error = refused(&[HostTensor::from_i64(&[1, 1], &[outside]).unwrap()]);
+        assert!(error.contains("97"), "{error}");
+    }
+    assert_eq!(session.position(), 0);
+    session.run(&[ids(&[1, 3])]).unwrap();
+    assert_eq!(session.position(), 3);
+}
+
+/// What the plan says it takes is what a session takes.
+#[test]
+fn the_planned_memory_is_the_allocated_memory() {
+    for directory in models::all() {
+        let model = Model::open(directory).unwrap();
+        let compiled = model.compile(cpu(), LogitRows::Last, &CompileOptions::default()).unwrap();
+        let program = compiled.executable().program();
+        for (batch, tokens, capacity) in [(1, 1, 1), (1, 40, 64), (3, 17, 17)] {
+            let mut bindings = Bindings::new();
+            for (name, value) in [("B", batch), ("S", tokens), ("P", 0)] {
+                bindings.set(program.symbols.id(name).unwrap(), value as u64);
+            }
+            bindings.set(program.capacity.unwrap(), capacity as u64);
+            let bound = program.bind(&bindings, None).unwrap();
+            let states: u64 = bound.state_bytes.iter().sum();
+            let arguments: u64 = bound.argument_bytes.iter().sum();
+
+            let mut session = compiled.session(capacity).unwrap();
+            session.feed(&vec![1; batch * tokens], batch).unwrap();
+            let runtime = session.runtime();
+            assert_eq!(runtime.peak_arena_bytes(), bound.arena_bytes());
+            assert_eq!(runtime.allocated_bytes(), bound.arena_bytes() + states + arguments);
+
+            let config = compiled.config();
+            let cached = config.layers * 2 * batch * config.kv_heads * capacity * config.head_dim;
+            assert_eq!(states, 4 * cached as u64);
+            // A smaller run takes no more.
+            session.reset();
+            session.feed(&vec![1; batch], batch).unwrap();
+            let again = session.runtime().allocated_bytes();
+            assert_eq!(again, bound.arena_bytes() + states + arguments);
+        }
+    }
+}
