@@ -91,12 +91,15 @@ fn arithmetic_text(found: &Inspection) -> String {
     let (h, twice) = (a.heads, 2 * a.heads);
     format!(
         "\nattention matrices of one layer\n  \
-         plain, {h} heads               {:>12}  DIFF V2 saves {:.1} %\n  \
-         DIFF V2, {h} of {twice} query heads {:>12}\n  \
-         plain, {twice} heads (same query)  {:>12}  DIFF V2 saves {:.1} % ({:.1} % without lambda)\n",
+         {:<32}{:>12}  DIFF V2 adds {:.1} %\n  \
+         {:<32}{:>12}\n  \
+         {:<32}{:>12}  DIFF V2 saves {:.1} % ({:.1} % without lambda)\n",
+        format!("plain, {h} heads"),
         a.baseline_same_heads,
-        a.saved_at_same_heads(),
+        -a.saved_at_same_heads(),
+        format!("DIFF V2, {h} from {twice} query heads"),
         a.diff_v2,
+        format!("plain, {twice} heads"),
         a.baseline_same_query_width,
         a.saved_at_same_query_width(),
         a.saved_in_output(),

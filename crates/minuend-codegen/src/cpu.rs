@@ -101,8 +101,8 @@ impl Target for CpuTarget {
             // All rows of the lhs are one matrix; a weight is read as stored.
             Op::Matmul(_) => operand == 1,
             // Rows are read as slices.
-            Op::Attention(_) | Op::DiffAttention(_) | Op::Rope(_) | Op::Swiglu => dense_last_axis,
-            Op::RmsNorm(_) => operand == 0 && dense_last_axis,
+            Op::Attention(_) | Op::DiffAttention(_) | Op::Swiglu => dense_last_axis,
+            Op::RmsNorm(_) | Op::Rope(_) => operand == 0 && dense_last_axis,
             Op::AddRmsNorm(_) => operand < 2 && dense_last_axis,
             Op::Gather(_) => false,
             Op::Input(_)

@@ -30,6 +30,21 @@ pub enum RunError {
         /// The declared type.
         expected: String,
     },
+    /// The states hold something of another size.
+    #[error(
+        "state %{name} holds {held} along axis {axis}, the arguments ask for {found}; \
+         reset the session first"
+    )]
+    StateSize {
+        /// The state.
+        name: String,
+        /// The axis.
+        axis: usize,
+        /// Its size in the session.
+        held: u64,
+        /// Its size by the arguments.
+        found: u64,
+    },
     /// The sizes do not fit the program.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -51,6 +66,8 @@ pub struct Session {
     capacity: u64,
     /// Current value of each symbol that a growing state's axis is.
     grown: Bindings,
+    /// Sizes of the last run since the states were reset.
+    held: Option<Bindings>,
     placement: Option<Placement>,
     peak_arena_bytes: u64,
 }
@@ -62,6 +79,7 @@ impl Session {
             stream,
             capacity,
             grown: Bindings::new(),
+            held: None,
             placement: None,
             peak_arena_bytes: 0,
         };
@@ -69,8 +87,9 @@ impl Session {
         session
     }
 
-    /// Forgets the states: they have their least size again.
+    /// Forgets the states: growing ones have their least size again, others are zero.
     pub fn reset(&mut self) {
+        self.held = None;
         let program = &self.program;
         for state in &program.states {
             let Some(dim) = state.growing_axis.and_then(|axis| state.ty.shape.get(axis)) else {
@@ -110,8 +129,12 @@ impl Session {
     pub fn run(&mut self, arguments: &[HostTensor]) -> Result<Vec<HostTensor>, RunError> {
         let bindings = self.bindings(arguments)?;
         let program = Arc::clone(&self.program);
+        self.check_states(&bindings)?;
         let bound = program.bind(&bindings, self.placement.as_ref())?;
         self.reserve(&bound)?;
+        if self.held.is_none() {
+            self.clear_fixed_states(&bound)?;
+        }
         for (index, argument) in arguments.iter().enumerate() {
             self.stream.write(Memory::Argument(index), 0, argument.bytes())?;
         }
@@ -123,6 +146,7 @@ impl Session {
                 .push(found.ok_or_else(|| RunError::OutputSize { name: output.name.to_string() })?);
         }
         self.grow(&bindings);
+        self.held = Some(bindings);
         self.peak_arena_bytes = self.peak_arena_bytes.max(bound.arena_bytes());
         self.placement = Some(bound.placement);
         Ok(outputs)
@@ -165,6 +189,38 @@ impl Session {
             }
         }
         Ok(bindings)
+    }
+
+    /// Along axes that do not grow, states must have the sizes they were filled with.
+    fn check_states(&self, bindings: &Bindings) -> Result<(), RunError> {
+        let Some(held) = &self.held else { return Ok(()) };
+        for state in &self.program.states {
+            for (axis, dim) in state.ty.shape.iter().enumerate() {
+                let sizes = dim.eval_size(held).zip(dim.eval_size(bindings));
+                if let Some((held, found)) = sizes
+                    && state.growing_axis != Some(axis)
+                    && held != found
+                {
+                    let name = state.name.to_string();
+                    return Err(RunError::StateSize { name, axis, held, found });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// States that do not grow are zero in a fresh session.
+    fn clear_fixed_states(&mut self, bound: &BoundProgram) -> Result<(), DeviceError> {
+        const CHUNK: u64 = 1 << 20;
+        let zeros = vec![0u8; CHUNK as usize];
+        let states = self.program.states.iter().zip(&bound.state_bytes).enumerate();
+        for (index, (_, bytes)) in states.filter(|(_, (state, _))| state.growing_axis.is_none()) {
+            for start in (0..*bytes).step_by(CHUNK as usize) {
+                let length = CHUNK.min(bytes - start) as usize;
+                self.stream.write(Memory::State(index), start, &zeros[..length])?;
+            }
+        }
+        Ok(())
     }
 
     fn reserve(&mut self, bound: &BoundProgram) -> Result<(), DeviceError> {

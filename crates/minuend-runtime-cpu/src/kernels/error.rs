@@ -83,14 +83,4 @@ pub enum KernelError {
         /// The view's strides, in elements.
         strides: Vec<usize>,
     },
-    /// A row id of `gather_rows` is outside its table.
-    #[error("gather_rows: id {id} at position {position}, expected 0 <= id < {rows}")]
-    IdOutOfRange {
-        /// The id.
-        id: i64,
-        /// Where in `ids` it is.
-        position: usize,
-        /// Rows of the table.
-        rows: usize,
-    },
 }
