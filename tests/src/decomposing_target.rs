@@ -8,18 +8,26 @@ use minuend_codegen::{CodegenError, Kernel};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DecomposingTarget;
 
-impl OpSupport for DecomposingTarget {
-    fn legality(&self, op: &OpInstance<'_>) -> Legality {
-        match op.op {
-            Op::RmsNorm(_)
+/// True for the ops that mean several smaller ones.
+pub fn is_fused(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::RmsNorm(_)
             | Op::AddRmsNorm(_)
             | Op::Rope(_)
             | Op::Swiglu
             | Op::Attention(_)
             | Op::DiffAttention(_)
-            | Op::KvAppend(_) => Legality::Decompose { reason: "it is a fused op".into() },
-            _ => CpuTarget.legality(op),
+            | Op::KvAppend(_)
+    )
+}
+
+impl OpSupport for DecomposingTarget {
+    fn legality(&self, op: &OpInstance<'_>) -> Legality {
+        if is_fused(op.op) {
+            return Legality::Decompose { reason: "it is a fused op".into() };
         }
+        CpuTarget.legality(op)
     }
 }
 

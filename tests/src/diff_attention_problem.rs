@@ -39,7 +39,7 @@ pub struct AttentionShape {
 impl AttentionShape {
     /// `softmax(scale q k^T + mask) v`.
     pub fn attention(&self) -> Problem {
-        let mut b = ProblemBuilder::new(&format!("attention of {self:?}"));
+        let mut b = ProblemBuilder::with_past(&format!("attention of {self:?}"));
         let [q, k, v] = self.operands(&mut b, self.heads);
         let op = Op::Attention(self.op());
         let y = b.graph.value(op.clone(), &[q, k, v]).unwrap();
@@ -52,12 +52,11 @@ impl AttentionShape {
 
     /// The difference of two attentions, gated by lambda.
     pub fn differential(&self) -> Problem {
-        let mut b = ProblemBuilder::new(&format!("differential attention of {self:?}"));
+        let mut b = ProblemBuilder::with_past(&format!("differential attention of {self:?}"));
         let [q, k, v] = self.operands(&mut b, 2 * self.heads);
         let values = Values::Within(f64::from(self.lambda_reach));
         // As a projection gives it: [B, S, heads].
-        let lambda =
-            b.argument("lambda", DType::F32, &format!("B S {}", self.heads), values);
+        let lambda = b.argument("lambda", DType::F32, &format!("B S {}", self.heads), values);
         let lambda = b.graph.transpose(lambda, &[0, 2, 1]).unwrap();
         let column = b.shape(&format!("B {} S 1", self.heads));
         let lambda = b.graph.reshape(lambda, &column).unwrap();
@@ -139,20 +138,21 @@ impl Arbitrary for DiffAttentionProblem {
         let past = prop_oneof![Just(0), Just(1), 0u64..70];
         let reach = prop_oneof![Just(1u32), Just(8), Just(40)];
         let parts = (1u64..=3, heads, tokens(), past, features(), features(), mask(), reach);
-        let shape = parts.prop_map(|(batch, heads, tokens, past, head_dim, value_dim, mask, reach)| {
-            let (groups, group) = heads;
-            DiffAttentionProblem(AttentionShape {
-                batch,
-                heads: groups * group,
-                group,
-                tokens,
-                past,
-                head_dim,
-                value_dim,
-                mask,
-                lambda_reach: reach,
-            })
-        });
+        let shape =
+            parts.prop_map(|(batch, heads, tokens, past, head_dim, value_dim, mask, reach)| {
+                let (groups, group) = heads;
+                DiffAttentionProblem(AttentionShape {
+                    batch,
+                    heads: groups * group,
+                    group,
+                    tokens,
+                    past,
+                    head_dim,
+                    value_dim,
+                    mask,
+                    lambda_reach: reach,
+                })
+            });
         shape.boxed()
     }
 }

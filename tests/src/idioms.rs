@@ -271,7 +271,8 @@ impl Author {
     /// Heads `[B, h, S, d]` of one kind: even or odd ones, or one half of them.
     fn some_heads(&mut self, x: ValueId, selection: usize, second: usize) -> Emitted {
         let heads = self.graph.size(x, 1).as_const().unwrap() as usize;
-        let first = |at: usize| if selection == 3 { second * heads / 2 + at } else { 2 * at + second };
+        let first =
+            |at: usize| if selection == 3 { second * heads / 2 + at } else { 2 * at + second };
         match selection {
             0 => self.graph.slice(x, Slice::strided(1, second, 2)),
             1 => {
@@ -341,11 +342,6 @@ impl Author {
     /// A random mask; those of tokens by their position need as many keys as queries.
     pub fn mask(&mut self) -> Mask {
         let window = 1 + self.random.below(4) as u32;
-        self.random.pick(&[
-            Mask::Causal,
-            Mask::Causal,
-            Mask::Full,
-            Mask::SlidingWindow { window },
-        ])
+        self.random.pick(&[Mask::Causal, Mask::Causal, Mask::Full, Mask::SlidingWindow { window }])
     }
 }

@@ -59,12 +59,11 @@ pub struct ProblemBuilder {
 }
 
 impl ProblemBuilder {
-    /// An empty problem over the symbols `B` and `S` from 1, and `P` and `T = P + S` from 0.
+    /// An empty problem over the symbols `B` and `S`.
     pub fn new(name: &str) -> ProblemBuilder {
         let mut symbols = SymbolTable::default();
-        let mut declare = |name, min| Dim::symbol(symbols.declare(name, min, LARGEST).unwrap());
-        let (_, s, p) = (declare("B", 1), declare("S", 1), declare("P", 0));
-        symbols.define("T", &p + &s).unwrap();
+        symbols.declare("B", 1, LARGEST).unwrap();
+        symbols.declare("S", 1, LARGEST).unwrap();
         let seed = name.bytes().fold(7u64, |seed, byte| seed * 31 % (1 << 40) + u64::from(byte));
         ProblemBuilder {
             graph: Graph::new(name, symbols),
@@ -77,6 +76,16 @@ impl ProblemBuilder {
             weights: WeightTable::default(),
             launches: Vec::new(),
         }
+    }
+
+    /// An empty problem over the symbols `B`, `S`, `P` and `T = P + S`.
+    pub fn with_past(name: &str) -> ProblemBuilder {
+        let mut builder = ProblemBuilder::new(name);
+        let symbols = builder.graph.symbols_mut();
+        let tokens = symbols.lookup("S").unwrap();
+        let past = Dim::symbol(symbols.declare("P", 0, LARGEST).unwrap());
+        symbols.define("T", &past + &tokens).unwrap();
+        builder
     }
 
     /// A shape from its sizes in words: `B S 64`.
@@ -173,6 +182,8 @@ impl ProblemBuilder {
         self.graph.set_level(GraphLevel::Fused);
         let mut graph = self.graph.clone();
         graph.set_return(&self.outputs, &self.next_states).unwrap();
+        // A plan asks who uses a value; what only the magnitudes use is no part of the problem.
+        graph.remove_unreachable();
         let mut magnitudes = self.graph.clone();
         magnitudes.set_return(&self.magnitudes, &self.next_states).unwrap();
         let arguments = |sizes: &Sizes<'_>| {

@@ -4,14 +4,17 @@
 //! Values stay bounded, so that a difference between two evaluations is a wrong rewrite and not an
 //! amplified rounding.
 
-use minuend::ir::ops::{Attention, BinaryOp, Constant, Literal, ReduceKind, Slice, UnaryOp};
+use minuend::ir::ops::{
+    Attention, BinaryOp, Constant, InputKind, Literal, ReduceKind, Slice, UnaryOp,
+};
 use minuend::ir::{
-    Bindings, DType, Dim, Emit, Emitted, Graph, Op, Real, SymbolTable, TensorType, ValueId,
+    Bindings, DType, Dim, Emit, Emitted, Graph, GraphLevel, Op, Real, SymbolTable, TensorType,
+    ValueId,
 };
 use minuend_interp::Tensor;
 
 use crate::idioms::{Author, Heads};
-use crate::problem::{Sizes, bindings, sizes_of};
+use crate::problem::{Problem, Sizes, Tolerance, bindings, sizes_of};
 use crate::random_values::{RandomValues, Values};
 use crate::weight_table::WeightTable;
 
@@ -34,27 +37,68 @@ pub struct RandomGraph {
     pub weights: WeightTable,
 }
 
-/// The graph of a seed.
-pub fn random_graph(seed: u64) -> RandomGraph {
+impl RandomGraph {
+    /// Several runs of one session, from an empty cache. Each element may be off by `units` roundings of
+    /// the largest of its output, or of 1: what cancels was once about that.
+    pub fn problem(mut self, seed: u64, units: f64) -> Problem {
+        let mut magnitudes = self.graph.clone();
+        let mut largest = Vec::new();
+        for output in self.graph.outputs() {
+            let mut most = magnitudes.unary(UnaryOp::Abs, output).unwrap();
+            for axis in 0..magnitudes.ty(output).rank() {
+                most = magnitudes.reduce(ReduceKind::Max, axis, most).unwrap();
+            }
+            let one = magnitudes.real(DType::F32, 1.0).unwrap();
+            largest.push(magnitudes.binary(BinaryOp::Max, most, one).unwrap());
+        }
+        let next: Vec<ValueId> = self.graph.states().iter().map(|state| state.next).collect();
+        magnitudes.set_return(&largest, &next).unwrap();
+        let mut random = RandomValues::new(seed);
+        let mut arguments = |tokens: u64| {
+            let bindings = bindings(&self.graph, &[("B", 2), ("S", tokens), ("P", 0)]);
+            let types =
+                self.graph.inputs().iter().filter_map(|id| match &self.graph.node(*id).op {
+                    Op::Input(op) if op.kind == InputKind::Argument => Some(&op.ty),
+                    _ => None,
+                });
+            types.map(|ty| input(&mut random, ty, &bindings)).collect()
+        };
+        let runs = vec![arguments(3), arguments(1), arguments(2)];
+        self.graph.set_level(GraphLevel::Source);
+        Problem {
+            name: format!("random graph {seed}"),
+            tolerances: vec![Tolerance { fused: units, decomposed: units }; largest.len()],
+            graph: self.graph,
+            magnitudes,
+            runs,
+            weights: self.weights,
+            launches: Vec::new(),
+        }
+    }
+}
+
+fn input(random: &mut RandomValues, ty: &TensorType, bindings: &Bindings) -> Tensor {
+    let values = match ty.dtype {
+        DType::I64 | DType::I32 => Values::Below(VOCABULARY as i64),
+        DType::Bool => Values::Truth,
+        DType::F32 | DType::F16 | DType::Bf16 => Values::Within(1.0),
+    };
+    random.tensor(ty.dtype, &sizes_of(ty, bindings), &values)
+}
+
+/// The graph of a seed. `narrow` lets it hold activations in 16 bits, which not every target runs.
+pub fn random_graph(seed: u64, narrow: bool) -> RandomGraph {
     let mut symbols = SymbolTable::default();
-    let mut declare = |name, min| Dim::symbol(symbols.declare(name, min, 64).unwrap());
+    let mut declare = |name, min| Dim::symbol(symbols.declare(name, min, 256).unwrap());
     let (_, s, p) = (declare("B", 1), declare("S", 1), declare("P", 0));
     symbols.define("T", &p + &s).unwrap();
     let mut author = Author::new(Graph::new("random", symbols), RandomValues::new(seed));
-    let written = write(&mut author);
+    let written = write(&mut author, narrow);
     let Author { mut graph, mut random, weights, .. } = author;
     graph.set_return(&written.outputs, &written.states).unwrap();
     let bindings = bindings(&graph, SIZES);
-    let input = |ty: &TensorType| {
-        let values = match ty.dtype {
-            DType::I64 | DType::I32 => Values::Below(VOCABULARY as i64),
-            DType::Bool => Values::Truth,
-            DType::F32 | DType::F16 | DType::Bf16 => Values::Within(1.0),
-        };
-        random.tensor(ty.dtype, &sizes_of(ty, &bindings), &values)
-    };
     let types = graph.inputs().iter().map(|id| graph.ty(id.result(0)));
-    let inputs = types.map(input).collect();
+    let inputs = types.map(|ty| input(&mut random, ty, &bindings)).collect();
     RandomGraph { graph, inputs, weights }
 }
 
@@ -67,6 +111,7 @@ struct Written {
 /// Values that further ops may read.
 struct Pool {
     values: Vec<ValueId>,
+    narrow: bool,
     bindings: Bindings,
 }
 
@@ -87,7 +132,7 @@ impl Pool {
     }
 }
 
-fn write(author: &mut Author) -> Written {
+fn write(author: &mut Author, narrow: bool) -> Written {
     let width = 2 * author.random.pick(&[2usize, 3, 4]);
     let (batch, tokens) = (author.dim("B"), author.dim("S"));
     let ty = TensorType::new(DType::I64, [batch.clone(), tokens.clone()]);
@@ -95,8 +140,15 @@ fn write(author: &mut Author) -> Written {
     let ty = TensorType::new(DType::F32, [batch, tokens, width.into()]);
     let hidden = author.graph.argument("hidden", ty).unwrap();
     let layers = author.random.below(3);
-    let mut written = Written { outputs: Vec::new(), states: Vec::new() };
-    let mut pool = Pool { values: vec![hidden], bindings: bindings(&author.graph, SIZES) };
+    // A state in every graph, so that a session knows how many tokens are past.
+    let past = author.dim("P");
+    let old = author.graph.state("positions", TensorType::new(DType::F32, [past])).unwrap();
+    let new = author.positions().unwrap();
+    let new = author.graph.cast(new, DType::F32).unwrap();
+    let all = author.graph.concat(0, &[old, new]).unwrap();
+    let mut written = Written { outputs: Vec::new(), states: vec![all] };
+    let bindings = bindings(&author.graph, SIZES);
+    let mut pool = Pool { values: vec![hidden], narrow, bindings };
 
     let table = author.weight(&[VOCABULARY, width]).unwrap();
     let embedded = author.graph.gather(0, table, ids).unwrap();
@@ -179,13 +231,13 @@ fn attention_block(
 fn wander(author: &mut Author, pool: &mut Pool, steps: usize) {
     for _ in 0..steps {
         let (x, y) = (pool.pick(&mut author.random), pool.pick(&mut author.random));
-        if let Ok(value) = step(author, x, y) {
+        if let Ok(value) = step(author, x, y, pool.narrow) {
             pool.keep(author, value);
         }
     }
 }
 
-fn step(author: &mut Author, x: ValueId, y: ValueId) -> Emitted {
+fn step(author: &mut Author, x: ValueId, y: ValueId, narrow: bool) -> Emitted {
     let rank = author.graph.ty(x).rank();
     let axis = author.random.below(rank.max(1));
     match author.random.below(16) {
@@ -219,8 +271,9 @@ fn step(author: &mut Author, x: ValueId, y: ValueId) -> Emitted {
         12 if rank > 0 && author.random.once_in(2) => author.spelled_softmax(x, axis),
         12 => author.graph.softmax(axis, x),
         13 => {
-            let narrow = author.random.pick(&[DType::Bf16, DType::F16]);
-            let x = author.graph.cast(x, narrow)?;
+            let other = if narrow { [DType::Bf16, DType::F16] } else { [DType::F32; 2] };
+            let other = author.random.pick(&other);
+            let x = author.graph.cast(x, other)?;
             author.graph.cast(x, DType::F32)
         }
         14 => author.graph.concat(axis, &[x, y]).or_else(|_| author.graph.concat(axis, &[x, x])),

@@ -57,8 +57,7 @@ impl Outcomes {
         match outcome {
             Ok(()) => self.ran += 1,
             Err(error) => {
-                let text = error.to_string();
-                assert!(!text.is_empty() && text.len() < 4000, "{text}");
+                assert!(!error.to_string().is_empty());
                 self.refused += 1;
             }
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use minuend::{
     Architecture, CompileOptions, CompiledModel, Continue, ExpectedOutputs, GenerateOptions,
-    Logits, LogitRows, Model, ModelConfig, Sampling, TokenModel, check_outputs, errors, generate,
+    LogitRows, Logits, Model, ModelConfig, Sampling, TokenModel, check_outputs, errors, generate,
 };
 use minuend_tests::models;
 use minuend_tests::runners::cpu;
@@ -75,7 +75,7 @@ fn greedy(model: &mut dyn TokenModel, prompt: &[u32], tokens: usize) -> Vec<u32>
     model.reset();
     let options =
         GenerateOptions { max_new_tokens: tokens, sampling: Sampling::greedy(), eos_ids: vec![] };
-    generate(model, prompt, &options, &mut |_| Continue::Yes).unwrap().tokens
+    generate(model, prompt, &options, &mut |_| Continue::Yes).unwrap().token_ids
 }
 
 #[test]
@@ -117,7 +117,8 @@ fn fed_in_chunks(
     let mut start = 0;
     while start < tokens {
         let end = (start + chunks.next().unwrap()).min(tokens);
-        let rows = (0..batch).flat_map(|row| ids[row * tokens + start..row * tokens + end].to_vec());
+        let rows =
+            (0..batch).flat_map(|row| ids[row * tokens + start..row * tokens + end].to_vec());
         let logits = model.feed(&rows.collect::<Vec<u32>>(), batch).unwrap();
         let chunk = (end - start) * vocabulary;
         for (row, values) in logits.values.chunks(chunk).enumerate() {
@@ -144,7 +145,8 @@ fn prefill_equals_single_tokens_and_odd_chunks() {
             let ids = ids(model.config(), batch, 37);
             let whole = fed_in_chunks(&mut session, &ids, batch, &mut std::iter::repeat(37));
             let single = fed_in_chunks(&mut session, &ids, batch, &mut std::iter::repeat(1));
-            let odd = fed_in_chunks(&mut session, &ids, batch, &mut [3, 1, 17, 5].into_iter().cycle());
+            let odd =
+                fed_in_chunks(&mut session, &ids, batch, &mut [3, 1, 17, 5].into_iter().cycle());
             let name = file_name(&directory);
             assert_close(&single, &whole, &format!("{name}, batch {batch}, single tokens"));
             assert_close(&odd, &whole, &format!("{name}, batch {batch}, odd chunks"));
@@ -173,9 +175,8 @@ fn logits_of_the_last_token_alone() {
     for directory in models::all() {
         let model = Model::open(&directory).unwrap();
         let ids = ids(model.config(), 2, 23);
-        let logits = |rows| -> Logits {
-            compile(&model, rows).session(64).unwrap().feed(&ids, 2).unwrap()
-        };
+        let logits =
+            |rows| -> Logits { compile(&model, rows).session(64).unwrap().feed(&ids, 2).unwrap() };
         let (all, last) = (logits(LogitRows::All), logits(LogitRows::Last));
         assert_eq!((last.tokens, last.values.len()), (1, 2 * model.config().vocab_size));
         for row in 0..2 {

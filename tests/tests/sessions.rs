@@ -112,7 +112,10 @@ fn a_session_has_no_more_memory_than_the_context() {
     let mut session = compiled.session(usize::MAX).unwrap();
     assert_eq!(session.runtime().capacity(), limit as u64);
     session.feed(&vec![1; limit], 1).unwrap();
-    assert!(matches!(session.feed(&[1], 1), Err(Error::Request(RequestError::PromptTooLong { .. }))));
+    assert!(matches!(
+        session.feed(&[1], 1),
+        Err(Error::Request(RequestError::PromptTooLong { .. }))
+    ));
 }
 
 #[test]
@@ -168,7 +171,10 @@ fn arguments_of_another_type_are_errors() {
     assert_eq!(refused(&[reals]), "argument %input_ids is f32[1, 2], expected i64[B, S]");
     assert_eq!(refused(&[narrow]), "argument %input_ids is i32[1, 2], expected i64[B, S]");
     assert_eq!(refused(&[ids(&[2])]), "argument %input_ids is i64[2], expected i64[B, S]");
-    assert_eq!(refused(&[ids(&[1, 1, 2])]), "argument %input_ids is i64[1, 1, 2], expected i64[B, S]");
+    assert_eq!(
+        refused(&[ids(&[1, 1, 2])]),
+        "argument %input_ids is i64[1, 1, 2], expected i64[B, S]"
+    );
     assert_eq!(refused(&[ids(&[0, 1])]), "symbol B is 0, expected 1..=1024");
     assert_eq!(refused(&[ids(&[1, 0])]), "symbol S is 0, expected 1..=128");
     assert_eq!(refused(&[ids(&[1, 129])]), "symbol S is 129, expected 1..=128");

@@ -70,9 +70,8 @@ pub(crate) fn compare(rounds: usize, report: &mut Report) -> Outcome<()> {
         (&[1, PAIRS, TOKENS, 1], &operands.lambda),
     ];
     let device = minuend::open_device("cpu", report.threads())?;
-    let graph = |source, op, arguments| {
-        GraphRun::new(&device, source, op, &Weights::default(), arguments)
-    };
+    let graph =
+        |source, op, arguments| GraphRun::new(&device, source, op, &Weights::default(), arguments);
     let mut difference = graph(DIFFERENCE_GRAPH, "diff_attention", &arguments)?;
     let mut heads = graph(HEADS_GRAPH, "attention", &arguments[..3])?;
     let candle = candle_peer::Attention::new(&operands)?;
@@ -80,11 +79,7 @@ pub(crate) fn compare(rounds: usize, report: &mut Report) -> Outcome<()> {
     let burn = crate::burn_peer::Attention::new(&operands);
 
     let mut contestants = vec![
-        Contestant {
-            library: "minuend",
-            what: DIFFERENCE,
-            run: Box::new(|| difference.run()),
-        },
+        Contestant { library: "minuend", what: DIFFERENCE, run: Box::new(|| difference.run()) },
         Contestant {
             library: candle_peer::UNFUSED,
             what: DIFFERENCE,

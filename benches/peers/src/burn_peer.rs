@@ -1,8 +1,6 @@
 //! burn with its CPU backend, flex.
 
-use burn::tensor::{
-    Device, Tensor, TensorData, module::attention, ops::AttentionModuleOptions,
-};
+use burn::tensor::{Device, Tensor, TensorData, module::attention, ops::AttentionModuleOptions};
 
 use crate::Outcome;
 use crate::alternate::Contestant;
@@ -68,7 +66,11 @@ impl Attention {
 
     pub(crate) fn contestants(&self) -> [Contestant<'_>; 2] {
         [
-            Contestant { library: NAME, what: DIFFERENCE, run: Box::new(|| host(self.difference())) },
+            Contestant {
+                library: NAME,
+                what: DIFFERENCE,
+                run: Box::new(|| host(self.difference())),
+            },
             Contestant { library: NAME, what: HEADS, run: Box::new(|| host(self.heads())) },
         ]
     }

@@ -85,9 +85,8 @@ pub(crate) fn compare(shape: &Shape, work: &Work, report: &mut Report) -> Outcom
 
 fn contestants(shape: &Shape, work: &Work, report: &Report) -> Outcome<Vec<Contestant>> {
     let device = minuend::open_device("cpu", report.threads())?;
-    let model = |architecture, stored| {
-        Outcome::Ok(Model::random(shape.minuend(architecture, stored)?, 1))
-    };
+    let model =
+        |architecture, stored| Outcome::Ok(Model::random(shape.minuend(architecture, stored)?, 1));
     let minuend = |model: &Model| -> Outcome<Contestant> {
         let config = model.config();
         let what =

@@ -112,7 +112,8 @@ impl fmt::Display for Report {
             }
             let Figure { library, what, median_ms, best_ms, .. } = figure;
             let rate = figure.rate.as_ref();
-            let rate = rate.map_or(String::new(), |rate| format!("{:.1} {}", rate.median, rate.unit));
+            let rate =
+                rate.map_or(String::new(), |rate| format!("{:.1} {}", rate.median, rate.unit));
             writeln!(f, "| {library} | {what} | {median_ms:.3} | {best_ms:.3} | {rate} |")?;
         }
         writeln!(f)?;

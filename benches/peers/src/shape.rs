@@ -35,7 +35,9 @@ pub(crate) fn read(path: Option<&Path>) -> Outcome<Shape> {
     // candle's Llama has no head_dim of its own.
     if config.heads * config.head_dim != config.hidden_size {
         let (found, expected) = (config.head_dim, config.hidden_size / config.heads);
-        return Err(format!("head_dim is {found}, expected hidden_size / heads = {expected}").into());
+        return Err(
+            format!("head_dim is {found}, expected hidden_size / heads = {expected}").into()
+        );
     }
     Ok(shape)
 }

@@ -18,16 +18,19 @@ use crate::progress;
 const SEED: u64 = 0;
 
 const HELP: &str = "\
-Speeds are medians over the repeats, behind a warm-up. GB are 10^9 bytes. Weight bytes per decode step \
-are all weights as stored, without the embedding table where the head is a table of its own: of an untied \
-embedding a step reads one row for each sequence. The copy rate is the best of several copies between \
-two buffers of 256 MB by as many threads, in bytes copied per second, each byte counted once. \
-Peak memory is computed (weights + cache + arena) and, where the system tells it, the largest resident \
-set of this process before the copy was measured.
+Speeds are medians over the repeats, behind a warm-up. GB are 10^9 bytes. Weight
+bytes per decode step are all weights as stored, without the embedding table
+where the head is a table of its own: of an untied embedding a step reads one
+row for each sequence. The copy rate is the best of several copies between two
+buffers of 256 MB by as many threads, in bytes copied per second, each byte
+counted once. Peak memory is computed (weights + cache + arena) and, where the
+system tells it, the largest resident set of this process before the copy was
+measured.
 
---compile-only needs no weights and measures the compiler: graph, passes, plan, and binding the plan \
-to sizes. --attention measures one fused differential attention: 4 pairs of query heads, 4 key/value \
-heads, 512 tokens, head width 64, causal, f32, arguments and result copied each time.
+--compile-only needs no weights and measures the compiler: graph, passes, plan,
+and binding the plan to sizes. --attention measures one fused differential
+attention: 4 pairs of query heads, 4 key/value heads, 512 tokens, head width 64,
+causal, f32, arguments and result copied each time.
 
 Example:
   minuend bench --config examples/configs/diffv2-200m.json --random-weights

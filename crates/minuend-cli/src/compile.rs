@@ -15,15 +15,17 @@ use crate::output;
 use crate::units::millis;
 
 const HELP: &str = "\
-MODEL is a checkpoint directory or a text graph (a file named *.mnd); no weights are read. Of a \
-checkpoint, the graph with logits of the last token is shown, which is what `run` uses.
+MODEL is a checkpoint directory or a text graph (a file named *.mnd); no weights
+are read. Of a checkpoint, the graph with logits of the last token is shown,
+which is what `run` uses.
 
-Stages: source (or graph) as the front end wrote it, canonical, fused, legal (every op native to the \
-target), plan (steps and arena for the sizes given), dot (the fused graph for Graphviz). All but plan \
-and dot are text graphs that can be read again.
+Stages: source (or graph) as the front end wrote it, canonical, fused, legal
+(every op native to the target), plan (steps and arena for the sizes given), dot
+(the fused graph for Graphviz). All but plan and dot are text graphs that can be
+read again.
 
---time tells on stderr what each pass took; --stop-after N stops rewriting behind N rewrites, which \
-bisects a wrong rewrite.
+--time tells on stderr what each pass took; --stop-after N stops rewriting
+behind N rewrites, which bisects a wrong rewrite.
 
 Example:
   minuend compile examples/models/shakespeare-diffv2 --emit plan --seq 16 --capacity 256 --time";
@@ -121,8 +123,9 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     let text = shown?.join("\n");
     match &args.output {
         None => output::print(&text),
-        Some(path) => fs::write(path, text)
-            .map_err(|source| Failure::Write { path: path.clone(), source }),
+        Some(path) => {
+            fs::write(path, text).map_err(|source| Failure::Write { path: path.clone(), source })
+        }
     }
 }
 
@@ -139,8 +142,11 @@ fn graphs(source: &ModelSource) -> Result<Vec<Graph>, Failure> {
 fn read_graphs(path: &Path) -> Result<Vec<Graph>, Failure> {
     let failed = |source| Failure::Read { path: path.to_owned(), source };
     let source_text = fs::read_to_string(path).map_err(failed)?;
-    parse(&source_text)
-        .map_err(|errors| Failure::Graph { path: path.to_owned(), source_text, errors })
+    parse(&source_text).map_err(|errors| Failure::Graph {
+        path: path.to_owned(),
+        source_text,
+        errors,
+    })
 }
 
 fn emit(

@@ -8,7 +8,9 @@ use crate::output;
 
 /// List the devices that this build can run on
 #[derive(Args)]
-#[command(after_help = "The first is what --device auto takes.\n\nExample:\n  minuend devices --json")]
+#[command(
+    after_help = "The first is what --device auto takes.\n\nExample:\n  minuend devices --json"
+)]
 pub(crate) struct DevicesArgs {
     /// Print one JSON object
     #[arg(long)]

@@ -63,8 +63,7 @@ impl Failure {
 
 /// The parts of a message of several lines, one behind the other; of very many only the first.
 fn on_one_line(message: &str) -> String {
-    let parts: Vec<&str> =
-        message.lines().map(str::trim).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = message.lines().map(str::trim).filter(|part| !part.is_empty()).collect();
     let shown = parts.get(..MAX_PARTS).unwrap_or(&parts).join("; ");
     match parts.len().saturating_sub(MAX_PARTS) {
         0 => shown,
@@ -91,7 +90,13 @@ macro_rules! from_library_error {
     };
 }
 
-from_library_error!(ModelError, CompileError, RequestError, minuend::RunError, minuend::DeviceError);
+from_library_error!(
+    ModelError,
+    CompileError,
+    RequestError,
+    minuend::RunError,
+    minuend::DeviceError
+);
 
 #[cfg(test)]
 mod tests {

@@ -10,12 +10,13 @@ use crate::output;
 use crate::units::{bytes, count};
 
 const HELP: &str = "\
-Operations count a multiplication and an addition as two: products with weights and the two products of \
-attention, nothing elementwise. Decode is one token behind half of the context, prefill is half of the \
-context from an empty cache, with logits of the last token.
+Operations count a multiplication and an addition as two: products with weights
+and the two products of attention, nothing elementwise. Decode is one token
+behind half of the context, prefill is half of the context from an empty cache,
+with logits of the last token.
 
-JSON keys: config, parameters, diff_v2_arithmetic, flops, kv_bytes_per_token, ops (after fusion), \
-packed_projections, remarks (every one), notes.
+JSON keys: config, parameters, diff_v2_arithmetic, flops, kv_bytes_per_token,
+ops (after fusion), packed_projections, remarks (every one), notes.
 
 Example:
   minuend inspect examples/models/shakespeare-diffv2 --remarks";
@@ -89,17 +90,19 @@ fn parameters_text(parameters: &Parameters) -> String {
 fn arithmetic_text(found: &Inspection) -> String {
     let a = &found.arithmetic;
     let (h, twice) = (a.heads, 2 * a.heads);
+    let [same_heads, diff_v2, same_query] = [
+        format!("plain, {h} heads"),
+        format!("DIFF V2, {h} from {twice} query heads"),
+        format!("plain, {twice} heads"),
+    ];
     format!(
         "\nattention matrices of one layer\n  \
-         {:<32}{:>12}  DIFF V2 adds {:.1} %\n  \
-         {:<32}{:>12}\n  \
-         {:<32}{:>12}  DIFF V2 saves {:.1} % ({:.1} % without lambda)\n",
-        format!("plain, {h} heads"),
+         {same_heads:<32}{:>12}  DIFF V2 adds {:.1} %\n  \
+         {diff_v2:<32}{:>12}\n  \
+         {same_query:<32}{:>12}  DIFF V2 saves {:.1} % ({:.1} % without lambda)\n",
         a.baseline_same_heads,
         -a.saved_at_same_heads(),
-        format!("DIFF V2, {h} from {twice} query heads"),
         a.diff_v2,
-        format!("plain, {twice} heads"),
         a.baseline_same_query_width,
         a.saved_at_same_query_width(),
         a.saved_in_output(),

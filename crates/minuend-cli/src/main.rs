@@ -4,6 +4,8 @@
 //! finds a difference, 2 for an error; an error is told as `error: ...`, before anything was printed
 //! on stdout wherever it can be known by then.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 mod bench;
 mod compile;
 mod devices;
@@ -30,7 +32,8 @@ struct Cli {
     command: Command,
 }
 
-const EXAMPLE: &str = "Example:\n  minuend run examples/models/shakespeare-diffv2 --prompt \"ROMEO:\"";
+const EXAMPLE: &str =
+    "Example:\n  minuend run examples/models/shakespeare-diffv2 --prompt \"ROMEO:\"";
 
 #[derive(Subcommand)]
 enum Command {

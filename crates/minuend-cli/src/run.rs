@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use minuend::{
-    CompileOptions, CompiledModel, Continue, Finish, GenerateOptions, Generation, LogitRows, Model,
-    ModelError, ModelSession, Sampling, TokenStream, Tokenizer,
+    CompileOptions, CompiledModel, Continue, Finish, GenerateOptions, Generation, GenerationConfig,
+    LogitRows, Model, ModelError, ModelSession, Sampling, TokenStream, Tokenizer,
 };
 use serde_json::json;
 
@@ -15,16 +15,18 @@ use crate::units::{millis, per_second};
 use crate::{model_source, output, progress};
 
 const HELP: &str = "\
-Sampling: where generation_config.json says do_sample, its temperature (1 if absent), top_k and top_p \
-are the defaults; otherwise the most likely token is taken, the lowest id of equals. Each option \
-overrides its own setting; --top-k or --top-p on a model that does not sample brings temperature 1. \
---temperature 0 always takes the most likely token. The same seed gives the same text.
+Sampling: where generation_config.json says do_sample, its temperature (1 if
+absent), top_k and top_p are the defaults; otherwise the most likely token is
+taken, the lowest id of equals. Each option overrides its own setting; --top-k
+or --top-p on a model that does not sample brings temperature 1. --temperature 0
+always takes the most likely token. The same seed gives the same text.
 
 Text goes to stdout as it is produced, without the prompt; speeds go to stderr.
 
-JSON keys: prompt_ids, token_ids, text, device, finish (end_of_text, length or context), load_ms \
-(files and device), compile_ms (graph, passes and plan), prefill_ms, decode_tokens_per_s (null \
-without a decode step), peak_bytes (weights, cache, arena and arguments).
+JSON keys: prompt_ids, token_ids, text, device, finish (end_of_text, length or
+context), load_ms (files and device), compile_ms (graph, passes and plan),
+prefill_ms, decode_tokens_per_s (null without a decode step), peak_bytes
+(weights, cache, arena and arguments).
 
 Example:
   minuend run examples/models/shakespeare-diffv2 --prompt \"ROMEO:\" --temperature 0.8 --seed 7";
@@ -67,7 +69,8 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let model = Model::open(&args.model)?;
-    let sampling = sampling(args, &model);
+    let defaults = model.checkpoint().and_then(|checkpoint| checkpoint.generation.as_ref());
+    let sampling = sampling(args, defaults);
     sampling.check()?;
     let no_tokenizer = || {
         let path = args.model.join("tokenizer.json").display().to_string();
@@ -92,6 +95,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         eos_ids: model.eos_ids().to_vec(),
     };
     let (generation, text) = generate(&mut session, &tokenizer, &prompt, &options, !args.json)?;
+    if !args.json {
+        output::print("\n")?;
+    }
+    model_source::log_notes(&model);
     if args.json {
         let program = compiled.executable().program();
         return output::print_json(&json!({
@@ -107,15 +114,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
             "peak_bytes": program.weight_bytes() + session.runtime().allocated_bytes(),
         }));
     }
-    output::print("\n")?;
-    model_source::log_notes(&model);
     log_speed(&compiled, &generation, prompt.len(), load_time + compile_time);
     Ok(())
 }
 
 /// The model's own defaults, overridden by the command line.
-fn sampling(args: &RunArgs, model: &Model) -> Sampling {
-    let defaults = model.checkpoint().and_then(|checkpoint| checkpoint.generation.as_ref());
+fn sampling(args: &RunArgs, defaults: Option<&GenerationConfig>) -> Sampling {
     let defaults = defaults.filter(|defaults| defaults.do_sample == Some(true));
     let asks_for_cut = args.top_k.is_some() || args.top_p.is_some();
     let temperature = match defaults {
@@ -148,15 +152,14 @@ fn generate(
     }
     let mut writer = Writer { stream, text: String::new(), is_shown };
     let mut failure = None;
-    let generation = minuend::generate(session, prompt, options, &mut |token| {
-        match writer.push(token) {
+    let generation =
+        minuend::generate(session, prompt, options, &mut |token| match writer.push(token) {
             Ok(()) => Continue::Yes,
             Err(error) => {
                 failure = Some(error);
                 Continue::No
             }
-        }
-    })?;
+        })?;
     match failure {
         Some(failure) => Err(failure),
         None => Ok((generation, writer.finish()?)),
@@ -213,4 +216,44 @@ fn log_speed(compiled: &CompiledModel, generation: &Generation, prompt: usize, r
         generation.decode_steps,
         finish_name(generation.finish),
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RunArgs,
+    }
+
+    /// Temperature, top-k and top-p of a command line on a model with that generation config.
+    fn chosen(generation: &str, options: &str) -> (f64, Option<usize>, Option<f64>) {
+        let words = ["run", "model", "--prompt", "x"].into_iter().chain(options.split_whitespace());
+        let args = Line::try_parse_from(words).unwrap().args;
+        let config = GenerationConfig::from_json_str("generation_config.json", generation).unwrap();
+        let sampling = sampling(&args, Some(&config));
+        (sampling.temperature, sampling.top_k, sampling.top_p)
+    }
+
+    #[test]
+    fn a_model_that_samples_gives_the_defaults() {
+        let config = r#"{"do_sample":true,"temperature":0.6,"top_k":20,"top_p":0.95}"#;
+        assert_eq!(chosen(config, ""), (0.6, Some(20), Some(0.95)));
+        assert_eq!(chosen(config, "--top-k 5"), (0.6, Some(5), Some(0.95)));
+        assert_eq!(chosen(config, "--temperature 0").0, 0.0);
+        assert_eq!(chosen(r#"{"do_sample":true,"top_k":0}"#, ""), (1.0, None, None));
+    }
+
+    #[test]
+    fn other_models_take_the_most_likely_token() {
+        let config = r#"{"temperature":0.6,"top_k":20}"#;
+        assert_eq!(chosen(config, ""), (0.0, None, None));
+        assert_eq!(chosen(config, "--temperature 0.8"), (0.8, None, None));
+        assert_eq!(chosen("{}", "--top-p 0.9"), (1.0, None, Some(0.9)));
+        assert_eq!(chosen("{}", "--top-p 0.9 --temperature 0"), (0.0, None, Some(0.9)));
+    }
 }

@@ -17,13 +17,14 @@ const TOLERANCE: f64 = 1e-5;
 const INTERPRETER: &str = "interpreter";
 
 const HELP: &str = "\
-FILE holds groups of input_ids I64 [B, T] and logits F32 [B, T, V], and optionally greedy_from_N I64 \
-[B, N + M]: N tokens of prompt and the M that greedy decoding adds. Names may have a prefix: \
-prompt0.logits.
+FILE holds groups of input_ids I64 [B, T] and logits F32 [B, T, V], and
+optionally greedy_from_N I64 [B, N + M]: N tokens of prompt and the M that
+greedy decoding adds. Names may have a prefix: prompt0.logits.
 
-Logits pass if their relative L2 error ||found - expected|| / ||expected|| is at most the tolerance; \
-the largest absolute error over the root mean square of the expected values is shown beside it. Tokens \
-pass if all are equal. The exit code is 0 if everything passes, 1 if something differs, 2 for an error.
+Logits pass if their relative L2 error ||found - expected|| / ||expected|| is at
+most the tolerance; the largest absolute error over the root mean square of the
+expected values is shown beside it. Tokens pass if all are equal. The exit code
+is 0 if everything passes, 1 if something differs, 2 for an error.
 
 Example:
   minuend verify examples/models/shakespeare-diffv2 \\
@@ -131,7 +132,8 @@ fn as_json(check: &OutputCheck) -> Value {
 fn table(checks: &[OutputCheck]) -> String {
     let names = checks.iter().map(|check| check.name.chars().count());
     let width = names.max().unwrap_or(0).max("output".len());
-    let mut text = format!("{:<width$}  {:>12}  {:>12}  result\n", "output", "relative L2", "worst/RMS");
+    let mut text =
+        format!("{:<width$}  {:>12}  {:>12}  result\n", "output", "relative L2", "worst/RMS");
     for OutputCheck { name, kind, passed } in checks {
         let result = if *passed { "pass" } else { "FAIL" };
         text += &match kind {

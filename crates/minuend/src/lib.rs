@@ -49,8 +49,8 @@ pub use interpreted::InterpretedModel;
 pub use minuend_codegen::{CpuTarget, Target};
 pub use minuend_ir as ir;
 pub use minuend_models::{
-    Architecture, Checkpoint, ExpectedGroup, ExpectedOutputs, GenerationConfig, LogitRows, ModelConfig,
-    ModelError, StoredDtype, TensorRole, TokenStream, Tokenizer, tensors,
+    Architecture, Checkpoint, ExpectedGroup, ExpectedOutputs, GenerationConfig, LogitRows,
+    ModelConfig, ModelError, StoredDtype, TensorRole, TokenStream, Tokenizer, tensors,
 };
 pub use minuend_passes::{PipelineReport, Remark, VerifyMode};
 pub use minuend_plan::{BoundProgram, Program};

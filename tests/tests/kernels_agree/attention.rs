@@ -60,7 +60,7 @@ fn differential_attention() {
 
 #[test]
 fn random_differential_attention() {
-    let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 128, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let outcome = runner.run(&any::<DiffAttentionProblem>(), |problem| {

@@ -20,7 +20,7 @@ fn caches_along_every_axis_but_the_last_of_batch() {
     for (axis, cache, new) in
         [(1, "B P 3 4", "B S 3 4"), (2, "B 3 P 4", "B 3 S 4"), (3, "B 3 4 P", "B 3 4 S")]
     {
-        let mut b = ProblemBuilder::new(&format!("cache along axis {axis}"));
+        let mut b = ProblemBuilder::with_past(&format!("cache along axis {axis}"));
         let cache = b.state("cache", cache);
         let new = b.reals("new", new);
         let all = b.graph.value(Op::KvAppend(KvAppend { axis }), &[cache, new]).unwrap();
@@ -35,7 +35,7 @@ fn caches_along_every_axis_but_the_last_of_batch() {
 #[test]
 fn attention_over_a_cache() {
     for mask in [Mask::Causal, Mask::SlidingWindow { window: 6 }] {
-        let mut b = ProblemBuilder::new(&format!("attention over a cache, {mask}"));
+        let mut b = ProblemBuilder::with_past(&format!("attention over a cache, {mask}"));
         let keys = b.state("keys", "B 2 P 8");
         let values = b.state("values", "B 2 P 8");
         let mut tokens = Vec::new();

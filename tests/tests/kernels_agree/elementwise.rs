@@ -192,7 +192,7 @@ fn casts_between_all_types() {
 fn literals_sizes_and_counts() {
     let mut b = ProblemBuilder::new("literals");
     let x = b.reals("x", "B S 3");
-    let size = b.graph.dim(minuend::ir::Dim::from(3) + b.shape("S")[0].clone()).unwrap();
+    let size = b.graph.dim(&b.shape("S")[0] + 3).unwrap();
     b.exact(size);
     let count = b.graph.iota(b.shape("S")[0].clone()).unwrap();
     b.exact(count);

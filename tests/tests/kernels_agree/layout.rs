@@ -26,14 +26,15 @@ fn views_of_every_type() {
         let swapped = b.graph.transpose(x, &[0, 2, 1, 3]).unwrap();
         b.exact(swapped);
         // Merging axes that a transpose has torn apart takes a copy.
-        let merged = b.graph.reshape(swapped, &b.shape("B 6").with(b.shape("S")[0].clone() * 10));
-        b.exact(merged.unwrap());
+        let tokens = b.shape("S")[0].clone();
+        let merged = [b.shape("B 6"), vec![&tokens * 10]].concat();
+        let merged = b.graph.reshape(swapped, &merged).unwrap();
+        b.exact(merged);
         let odd = b.graph.slice(x, Slice::strided(2, 1, 2)).unwrap();
         b.exact(odd);
         let window = b.graph.slice(odd, Slice::range(3, 3, 8)).unwrap();
         b.exact(window);
-        let last = b.shape("S")[0].clone() + -1;
-        let last = b.graph.slice(x, Slice::range(1, last, b.shape("S")[0].clone())).unwrap();
+        let last = b.graph.slice(x, Slice::range(1, &tokens + -1, tokens)).unwrap();
         b.exact(last);
         let repeated = b.graph.broadcast(last, &b.shape("B S 6 10")).unwrap();
         b.exact(repeated);
@@ -43,18 +44,6 @@ fn views_of_every_type() {
         let flat = b.graph.reshape(transposed, &b.shape("B S 15")).unwrap();
         b.exact(flat);
         assert_agree(&b.finish(&SIZES));
-    }
-}
-
-/// One more size behind the others.
-trait With {
-    fn with(self, size: Dim) -> Vec<Dim>;
-}
-
-impl With for Vec<Dim> {
-    fn with(mut self, size: Dim) -> Vec<Dim> {
-        self.push(size);
-        self
     }
 }
 

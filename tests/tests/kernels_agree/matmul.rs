@@ -32,7 +32,7 @@ fn stored_weights() {
             product(&mut b, x, plain, false, k as f64);
             // Rows that are not dense: the last of each sequence.
             let tokens = b.shape("S")[0].clone();
-            let last = Slice::range(1, tokens.clone() + -1, tokens);
+            let last = Slice::range(1, &tokens + -1, tokens);
             let last = b.graph.slice(x, last).unwrap();
             product(&mut b, last, transposed, true, k as f64);
             assert_agree(&b.finish(&SIZES));

@@ -122,7 +122,8 @@ fn count_bytes(
     let bound = minuend::bind(program, &|name| args.size(name))?;
     let config = model.config();
     let weights = program.weight_bytes();
-    let table = (config.vocab_size * config.hidden_size * config.stored_dtype.size_in_bytes()) as u64;
+    let table =
+        (config.vocab_size * config.hidden_size * config.stored_dtype.size_in_bytes()) as u64;
     let per_step = if config.tied_head { weights } else { weights.saturating_sub(table) };
     let cache = bound.state_bytes.iter().sum();
     Ok(Bytes { weights, per_step, cache, arena: bound.arena_bytes() })

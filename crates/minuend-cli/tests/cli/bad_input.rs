@@ -116,7 +116,10 @@ fn every_error_of_a_text_graph_is_shown_in_place() {
                  return %z\n}\n";
     fs::write(&path, graph).unwrap();
     let text = long_error(&["compile", arg(&path)]);
-    names(&text, &["bad.mnd: 2 errors", "bad.mnd:2:8: ", "sigmoid", "^^^^^^^", "bad.mnd:3:16: ", "%w"]);
+    names(
+        &text,
+        &["bad.mnd: 2 errors", "bad.mnd:2:8: ", "sigmoid", "^^^^^^^", "bad.mnd:3:16: ", "%w"],
+    );
     fs::write(&path, graph.replace("sigmiod", "sigmoid")).unwrap();
     let text = long_error(&["compile", arg(&path)]);
     assert!(text.starts_with(&format!("error: {}:3:16", arg(&path))), "{text}");
@@ -125,9 +128,8 @@ fn every_error_of_a_text_graph_is_shown_in_place() {
 #[test]
 fn sizes_of_a_plan_have_ranges() {
     let model = fixture("tiny-diffv2");
-    let plan = |more: &[&str]| {
-        error(&[&["compile", arg(&model), "--emit", "plan"][..], more].concat())
-    };
+    let plan =
+        |more: &[&str]| error(&[&["compile", arg(&model), "--emit", "plan"][..], more].concat());
     names(&plan(&["--batch", "0"]), &["symbol B is 0"]);
     names(&plan(&["--seq", "9", "--capacity", "8"]), &["9 positions", "holds 8"]);
     names(&plan(&["--disable", "fuse-everything"]), &["unknown pass 'fuse-everything'"]);

@@ -13,7 +13,8 @@ fn a_model_is_measured() {
     // Keys and values of 2 layers, 2 sequences, 2 heads, 9 tokens of width 16, in f32.
     assert_eq!(found["cache_bytes"], 2 * 2 * 2 * 2 * 9 * 16 * 4);
     assert_eq!(found["weight_bytes_per_step"], found["weight_bytes"]);
-    let sum = ["weight_bytes", "cache_bytes", "arena_bytes"].map(|key| found[key].as_u64().unwrap());
+    let sum =
+        ["weight_bytes", "cache_bytes", "arena_bytes"].map(|key| found[key].as_u64().unwrap());
     assert_eq!(found["computed_peak_bytes"], sum.iter().sum::<u64>());
 }
 

@@ -70,7 +70,9 @@ fn a_plain_model_has_plain_attention() {
 fn the_text_tells_the_same() {
     let model = shakespeare();
     let text = stdout(&["inspect", arg(&model), "--remarks"]);
-    for part in ["parameters", "attention", "diff_attention      6", "softmax             0", "remarks"] {
+    for part in
+        ["parameters", "attention", "diff_attention      6", "softmax             0", "remarks"]
+    {
         assert!(text.contains(part), "{part} not in: {text}");
     }
 }

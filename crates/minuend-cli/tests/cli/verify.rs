@@ -27,10 +27,13 @@ fn fixtures_pass_on_every_device() {
 fn the_example_model_passes() {
     let model = shakespeare();
     let expected = model.join("expected.safetensors");
-    let table = stdout(&["verify", arg(&model), "--expected", arg(&expected)]);
-    assert!(table.starts_with("output"), "{table}");
-    assert!(table.contains("logits") && table.contains("pass"), "{table}");
-    assert!(!table.contains("FAIL"), "{table}");
+    for device in ["cpu", "interpreter"] {
+        let args = ["verify", arg(&model), "--expected", arg(&expected), "--device", device];
+        let table = stdout(&args);
+        assert!(table.starts_with("output"), "{table}");
+        assert!(table.contains("logits") && table.contains("pass"), "{table}");
+        assert!(!table.contains("FAIL"), "{table}");
+    }
 }
 
 #[test]
