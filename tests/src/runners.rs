@@ -87,7 +87,9 @@ fn run_on_cpu(problem: &Problem, program: Program) -> Vec<Vec<Tensor>> {
     let mut session = executable.session(CAPACITY).unwrap();
     let mut run = |arguments: &Vec<Tensor>| -> Vec<Tensor> {
         let arguments: Vec<HostTensor> = arguments.iter().map(host_tensor).collect();
-        session.run(&arguments).unwrap().iter().map(interpreter_tensor).collect()
+        let outputs = session.run(&arguments);
+        let outputs = outputs.unwrap_or_else(|error| panic!("{}: {error}", problem.name));
+        outputs.iter().map(interpreter_tensor).collect()
     };
     problem.runs.iter().map(&mut run).collect()
 }

@@ -24,8 +24,9 @@ Stages: source (or graph) as the front end wrote it, canonical, fused, legal
 (the fused graph for Graphviz). All but plan and dot are text graphs that can be
 read again.
 
---time tells on stderr what each pass took; --stop-after N stops rewriting
-behind N rewrites, which bisects a wrong rewrite.
+--time tells on stderr what each pass took; --dump keeps the graph behind every
+pass; --stop-after N stops rewriting behind N rewrites, which bisects a wrong
+rewrite.
 
 Example:
   minuend compile examples/models/shakespeare-diffv2 --emit plan --seq 16 --capacity 256 --time";
@@ -62,6 +63,9 @@ pub(crate) struct CompileArgs {
     /// Tell on stderr how long each pass took
     #[arg(long)]
     time: bool,
+    /// Write the graph behind every pass to a folder, as NN-PASS.mnd
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
     /// Stop rewriting behind N rewrites
     #[arg(long, value_name = "N")]
     stop_after: Option<usize>,
@@ -161,7 +165,10 @@ fn emit(
         Stage::Fused | Stage::Dot => GraphLevel::Fused,
         Stage::Legal | Stage::Plan => return emit_compiled(graph, target, options, args),
     };
-    let report = minuend::raise_to(&mut graph, level, options)?;
+    let mut dump = Dump::new(args)?;
+    let mut observe = |pass: &'static str, graph: &Graph| dump.write(pass, graph);
+    let report = minuend::raise_observed(&mut graph, level, options, Some(&mut observe))?;
+    dump.finish()?;
     log_passes(args.time, &report);
     Ok(if args.emit == Stage::Dot { dot::dot(&graph) } else { print(&graph) })
 }
@@ -172,7 +179,10 @@ fn emit_compiled(
     options: &CompileOptions,
     args: &CompileArgs,
 ) -> Result<String, Failure> {
-    let compiled = minuend::compile(graph, target, options)?;
+    let mut dump = Dump::new(args)?;
+    let mut observe = |pass: &'static str, graph: &Graph| dump.write(pass, graph);
+    let compiled = minuend::compile_observed(graph, target, options, Some(&mut observe))?;
+    dump.finish()?;
     log_passes(args.time, &compiled.report);
     if args.emit == Stage::Legal {
         return Ok(print(compiled.legal.graph()));
@@ -182,6 +192,37 @@ fn emit_compiled(
     let bound = minuend::bind(&compiled.program, &|name| args.sizes.of(name))?;
     log_time(args.time, "bind", started.elapsed());
     Ok(compiled.program.display(&bound).to_string())
+}
+
+/// Writes graphs behind passes, if a folder is given. Keeps the first failure.
+struct Dump<'a> {
+    folder: Option<&'a Path>,
+    written: usize,
+    failure: Option<Failure>,
+}
+
+impl<'a> Dump<'a> {
+    fn new(args: &'a CompileArgs) -> Result<Dump<'a>, Failure> {
+        let folder = args.dump.as_deref();
+        if let Some(path) = folder {
+            let failed = |source| Failure::Write { path: path.to_owned(), source };
+            fs::create_dir_all(path).map_err(failed)?;
+        }
+        Ok(Dump { folder, written: 0, failure: None })
+    }
+
+    fn write(&mut self, pass: &str, graph: &Graph) {
+        let Some(folder) = self.folder else { return };
+        self.written += 1;
+        let path = folder.join(format!("{:02}-{pass}.mnd", self.written));
+        if let Err(source) = fs::write(&path, print(graph)) {
+            self.failure.get_or_insert(Failure::Write { path, source });
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        self.failure.map_or(Ok(()), Err)
+    }
 }
 
 fn log_passes(is_wanted: bool, report: &PipelineReport) {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use minuend_codegen::Target;
 use minuend_ir::{Bindings, Graph, GraphLevel, LegalGraph};
 use minuend_passes::{
-    EliminateDead, Legalize, Pipeline, PipelineOptions, PipelineReport, VerifyMode, pass_by_name,
-    raise, standard,
+    EliminateDead, Legalize, Observer, Pipeline, PipelineOptions, PipelineReport, VerifyMode,
+    pass_by_name, raise, standard,
 };
 use minuend_plan::{BindError, BoundProgram, Program, plan};
 
@@ -58,9 +58,22 @@ pub struct Compiled {
 /// # Errors
 /// [`CompileError`], which names the pass, the op or the size at fault.
 pub fn compile(
+    graph: Graph,
+    target: &dyn Target,
+    options: &CompileOptions,
+) -> Result<Compiled, CompileError> {
+    compile_observed(graph, target, options, None)
+}
+
+/// As [`compile`]; `observe` sees the graph behind every pass.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_observed(
     mut graph: Graph,
     target: &dyn Target,
     options: &CompileOptions,
+    observe: Option<Observer<'_>>,
 ) -> Result<Compiled, CompileError> {
     let started = Instant::now();
     let pipeline = match graph.level() {
@@ -70,7 +83,7 @@ pub fn compile(
             .pass(EliminateDead)
             .reach(GraphLevel::Legal),
     };
-    let report = pipeline.run(&mut graph, &options.pipeline()?, None)?;
+    let report = pipeline.run(&mut graph, &options.pipeline()?, observe)?;
     let legal = LegalGraph::check(graph, target)?;
     let plan_started = Instant::now();
     let program = plan(&legal, target)?;
@@ -95,6 +108,19 @@ pub fn raise_to(
     level: GraphLevel,
     options: &CompileOptions,
 ) -> Result<PipelineReport, CompileError> {
+    raise_observed(graph, level, options, None)
+}
+
+/// As [`raise_to`]; `observe` sees the graph behind every pass.
+///
+/// # Errors
+/// As [`raise_to`].
+pub fn raise_observed(
+    graph: &mut Graph,
+    level: GraphLevel,
+    options: &CompileOptions,
+    observe: Option<Observer<'_>>,
+) -> Result<PipelineReport, CompileError> {
     let mut pipeline = options.pipeline()?;
     let found = graph.level();
     if found > level {
@@ -105,7 +131,7 @@ pub fn raise_to(
         return Ok(PipelineReport::default());
     }
     pipeline.until = Some(level);
-    Ok(raise().run(graph, &pipeline, None)?)
+    Ok(raise().run(graph, &pipeline, observe)?)
 }
 
 /// Fixes the sizes of a program by the names of its symbols; the memory of growing states is the

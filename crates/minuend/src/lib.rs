@@ -38,7 +38,9 @@ mod session;
 mod token_model;
 
 pub use check::{CheckKind, OutputCheck, check_outputs, errors};
-pub use compile::{CompileOptions, Compiled, bind, compile, fuse, raise_to};
+pub use compile::{
+    CompileOptions, Compiled, bind, compile, compile_observed, fuse, raise_observed, raise_to,
+};
 pub use device::{DeviceInfo, devices, open_device, open_target};
 pub use error::{CompileError, Error, RequestError};
 pub use generate::{Continue, Finish, GenerateOptions, Generation, generate};
@@ -52,7 +54,7 @@ pub use minuend_models::{
     Architecture, Checkpoint, ExpectedGroup, ExpectedOutputs, GenerationConfig, LogitRows,
     ModelConfig, ModelError, StoredDtype, TensorRole, TokenStream, Tokenizer, tensors,
 };
-pub use minuend_passes::{PipelineReport, Remark, VerifyMode};
+pub use minuend_passes::{Observer, PipelineReport, Remark, VerifyMode};
 pub use minuend_plan::{BoundProgram, Program};
 pub use minuend_runtime::{
     Device, DeviceError, Executable, HostTensor, RunError, Session, StoredTensor, WeightSource,
