@@ -15,7 +15,7 @@ fn tensor<const RANK: usize>(values: Vec<f32>, shape: [usize; RANK]) -> Tensor<R
 }
 
 fn host<const RANK: usize>(tensor: Tensor<RANK>) -> Outcome<Vec<f32>> {
-    tensor.into_data().to_vec::<f32>().map_err(|error| format!("{error:?}").into())
+    tensor.into_data().try_into_vec::<f32>().map_err(|error| format!("{error:?}").into())
 }
 
 /// `x[size, size] W[size, size]^T`. burn keeps the weight of a linear layer as `[in, out]`.

@@ -1,6 +1,6 @@
 //! A program with its symbols fixed: every tensor a byte range with strides.
 
-use minuend_ir::{Bindings, DType, Dim, Name, SymbolTable};
+use minuend_ir::{Bindings, DType, Dim, Name, SymbolId, SymbolTable};
 use smallvec::SmallVec;
 
 use crate::arena::{Placement, place};
@@ -171,10 +171,11 @@ impl Program {
     }
 }
 
+/// A symbol without a value is found when a size needs it: a graph may declare more than it uses.
 fn check_ranges(symbols: &SymbolTable, bindings: &Bindings) -> Result<(), BindError> {
     for (id, info) in symbols.symbols() {
         let name = || info.name.to_string();
-        let value = bindings.get(id).ok_or_else(|| BindError::Unbound(name()))?;
+        let Some(value) = bindings.get(id) else { continue };
         if value < info.min || value > info.max {
             let (min, max) = (info.min, info.max);
             return Err(BindError::OutOfRange { name: name(), value, min, max });
@@ -194,9 +195,18 @@ struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
+    /// Why a size has no value.
+    fn fault(&self, dim: &Dim) -> BindError {
+        let is_unbound = |id: &SymbolId| self.bindings.get(*id).is_none();
+        let unbound = dim.symbols().into_iter().find(is_unbound);
+        match unbound.and_then(|id| self.symbols.info(id)) {
+            Some(info) => BindError::Unbound(info.name.to_string()),
+            None => BindError::Size(dim.display(self.symbols).to_string()),
+        }
+    }
+
     fn size(&self, dim: &Dim) -> Result<u64, BindError> {
-        dim.eval_size(self.bindings)
-            .ok_or_else(|| BindError::Size(dim.display(self.symbols).to_string()))
+        dim.eval_size(self.bindings).ok_or_else(|| self.fault(dim))
     }
 
     fn index(&self, dim: &Dim) -> Result<usize, BindError> {
@@ -226,8 +236,7 @@ impl Tensors<'_> {
                 let operands = launch.operands.iter().map(|tensor| self.tensor(tensor));
                 let results = launch.results.iter().map(|tensor| self.tensor(tensor));
                 let scalar = |dim: &Dim| {
-                    let shown = || BindError::Size(dim.display(self.numbers.symbols).to_string());
-                    dim.eval(self.numbers.bindings).ok_or_else(shown)
+                    dim.eval(self.numbers.bindings).ok_or_else(|| self.numbers.fault(dim))
                 };
                 BoundStep::Launch(BoundLaunch {
                     kernel: launch.kernel,

@@ -1,6 +1,6 @@
 //! From a legal graph to steps over buffers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use minuend_codegen::{CodegenError, Kernel, Target};
 use minuend_ir::ops::{InputKind, Slice};
@@ -66,6 +66,8 @@ struct Planner<'g> {
     kernels: HashMap<Kernel, usize>,
     places: HashMap<ValueId, TensorRef>,
     names: ValueNames,
+    /// What the return needs.
+    live: HashSet<NodeId>,
 }
 
 impl<'g> Planner<'g> {
@@ -90,6 +92,7 @@ impl<'g> Planner<'g> {
             kernels: HashMap::new(),
             places: HashMap::new(),
             names: ValueNames::new(graph),
+            live: topological(graph).into_iter().collect(),
         };
         for input in graph.inputs() {
             planner.input(*input)?;
@@ -181,7 +184,10 @@ impl<'g> Planner<'g> {
             (Op::Weight(weight), _) => {
                 let value = id.result(0);
                 let may_stay_apart = graph.uses(value).iter().all(|(user, slot)| {
-                    matches!(graph.node(*user).op, Op::Matmul(op) if op.transpose_rhs && *slot == 1)
+                    let is_dead = !self.live.contains(user);
+                    let is_rows = *slot == 1
+                        && matches!(graph.node(*user).op, Op::Matmul(op) if op.transpose_rhs);
+                    is_rows || is_dead
                 });
                 let storage = Storage::Weight(self.program.weights.len());
                 let (parts, ty) = (weight.parts.clone(), weight.ty.clone());

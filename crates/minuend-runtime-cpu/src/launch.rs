@@ -386,7 +386,8 @@ fn matmul(op: Matmul, kernel: &Kernel, t: &Tensors<'_, '_>) -> Launched {
 
 fn is_whole(at: &BoundTensor) -> bool {
     let dense = kernels::dense_strides(&at.shape);
-    at.byte_offset == 0 && at.strides.iter().eq(&dense)
+    // Without elements, strides do not matter.
+    at.byte_offset == 0 && (at.shape.contains(&0) || at.strides.iter().eq(&dense))
 }
 
 /// The operand with the batch axes of the result: missing ones and those of size 1 are read again and

@@ -8,7 +8,7 @@ use minuend_passes::{
     EliminateDead, Legalize, Observer, Pipeline, PipelineOptions, PipelineReport, VerifyMode,
     pass_by_name, raise, standard,
 };
-use minuend_plan::{BindError, BoundProgram, Program, plan};
+use minuend_plan::{BoundProgram, Program, plan};
 
 use crate::error::CompileError;
 
@@ -138,15 +138,16 @@ pub fn raise_observed(
 /// symbol `capacity`.
 ///
 /// # Errors
-/// [`CompileError::Bind`] for a symbol without a value or with one out of its range.
+/// [`CompileError::Bind`] for a symbol that a size needs and that has no value, or one out of range.
 pub fn bind(
     program: &Program,
     size: &dyn Fn(&str) -> Option<u64>,
 ) -> Result<BoundProgram, CompileError> {
     let mut bindings = Bindings::new();
     for (id, info) in program.symbols.symbols() {
-        let name = || BindError::Unbound(info.name.to_string());
-        bindings.set(id, size(&info.name).ok_or_else(name)?);
+        if let Some(size) = size(&info.name) {
+            bindings.set(id, size);
+        }
     }
     Ok(program.bind(&bindings, None)?)
 }

@@ -22,7 +22,7 @@ fn product(b: &mut ProblemBuilder, x: ValueId, y: ValueId, transpose_rhs: bool, 
 
 #[test]
 fn stored_weights() {
-    for (k, n) in [(1, 1), (7, 2), (64, 65), (65, 129), (130, 63)] {
+    for (k, n) in [(0, 4), (1, 1), (7, 2), (64, 65), (65, 129), (130, 63)] {
         for dtype in STORED {
             let mut b = ProblemBuilder::new(&format!("weight {k}x{n} {dtype}"));
             let x = b.reals("x", &format!("B S {k}"));
