@@ -38,7 +38,7 @@ pub(crate) fn run_passes(
     for name in names {
         pipeline = pipeline.boxed(pass(name, target)?);
     }
-    let options = PipelineOptions { verify: VerifyMode::Off, ..PipelineOptions::default() };
+    let options = PipelineOptions { verify: VerifyMode::EveryPass, ..PipelineOptions::default() };
     let report = pipeline.run(graph, &options, None)?;
     Ok(report.remarks.into_iter().map(|remark| remark.message).collect())
 }
