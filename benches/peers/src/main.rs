@@ -48,7 +48,7 @@ struct Arguments {
     /// Rounds of attention and of the matrix product.
     #[arg(long, default_value_t = 50)]
     rounds: usize,
-    /// A Llama `config.json` in place of the built-in shape of 205 million parameters.
+    /// A Llama `config.json` in place of the built-in shape of 206 million parameters.
     #[arg(long)]
     config: Option<PathBuf>,
     /// Tokens of the prompt.

@@ -10,7 +10,7 @@ use crate::Outcome;
 /// A Llama `config.json`, the only description that both libraries read.
 pub(crate) struct Shape(Value);
 
-/// Reads a shape, or takes the built-in one of 205 million parameters.
+/// Reads a shape, or takes the built-in one of 206 million parameters.
 pub(crate) fn read(path: Option<&Path>) -> Outcome<Shape> {
     let config = match path {
         Some(path) => serde_json::from_slice(&std::fs::read(path)?)?,
