@@ -166,12 +166,40 @@ fn widen_f16_lanes<S: Simd>(simd: S, half: S::u32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.or_u32s(value, sign))
 }
 
+/// As [`widen_f16_lanes`] of the low and of the high halves, by the instruction for it. `None` where
+/// the vectors in use are not those of AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn convert_f16_pairs<S: Simd>(pairs: S::u32s) -> Option<(S::f32s, S::f32s)> {
+    use std::arch::x86_64::{__m512i, _mm512_cvtepi32_epi16, _mm512_cvtph_ps, _mm512_srli_epi32};
+    if std::any::TypeId::of::<S>() != std::any::TypeId::of::<pulp::x86::V4>() {
+        return None;
+    }
+    let pairs: __m512i = bytemuck::try_cast(pairs).ok()?;
+    // SAFETY: `S` is `V4`, of which the caller has a value, and one is made only where AVX-512F is.
+    let (low, high) = unsafe {
+        let high = _mm512_srli_epi32::<16>(pairs);
+        let low = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pairs));
+        (low, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(high)))
+    };
+    Some((bytemuck::try_cast(low).ok()?, bytemuck::try_cast(high).ok()?))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn convert_f16_pairs<S: Simd>(_pairs: S::u32s) -> Option<(S::f32s, S::f32s)> {
+    None
+}
+
 impl WeightElement for f16 {
     const EVEN_ODD: bool = true;
 
     #[inline(always)]
     fn widen<S: Simd>(simd: S, chunk: &[Self]) -> (S::f32s, S::f32s) {
         let pairs = load_pairs(simd, chunk);
+        if let Some(converted) = convert_f16_pairs::<S>(pairs) {
+            return converted;
+        }
         let high = simd.wrapping_dyn_shr_u32s(pairs, simd.splat_u32s(16));
         (widen_f16_lanes(simd, pairs), widen_f16_lanes(simd, high))
     }
