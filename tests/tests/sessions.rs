@@ -222,3 +222,68 @@ fn the_planned_memory_is_the_allocated_memory() {
         }
     }
 }
+
+/// A session counts a state by the symbol of its growing axis, so plans refuse any other size.
+#[test]
+fn states_that_no_symbol_counts_are_refused() {
+    let graphs = [
+        "graph @offset(%k: state f32[P + 1, 4], %x: f32[S, 4]) where S in 1..=8, P in 0..=64 {
+  %n = concat %k, %x {axis = 0} : f32[P + S + 1, 4]
+  return %n, %n -> %k
+}",
+        "graph @unequal(%k: state f32[P, 4], %l: state f32[P, 4], %x: f32[S, 4]) \
+         where S in 1..=8, P in 0..=64 {
+  %n = concat %k, %x {axis = 0} : f32[P + S, 4]
+  %m = concat %l, %x, %x {axis = 0} : f32[P + 2*S, 4]
+  return %n, %n -> %k, %m -> %l
+}",
+        "graph @fixed(%k: state f32[P, 4], %l: state f32[P, 4], %x: f32[S, 4]) \
+         where S in 1..=8, P in 0..=64 {
+  %n = concat %k, %x {axis = 0} : f32[P + S, 4]
+  %m = neg %l : f32[P, 4]
+  return %n, %n -> %k, %m -> %l
+}",
+    ];
+    for text in graphs {
+        let graph = minuend::ir::text::parse(text).unwrap().remove(0);
+        let refused = minuend::compile(graph, cpu().target(), &CompileOptions::default());
+        let error = refused.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("expected a symbol alone"), "{error}");
+    }
+}
+
+/// What is appended may be a part of the cache itself.
+#[test]
+fn a_cache_may_be_appended_to_itself() {
+    let text =
+        "graph @again(%k: state f32[2, P, 3], %x: f32[2, 1, 3]) where P in 1..=64 level fused {
+  %first = slice %k {axis = 1, end = 1, start = 0, step = 1} : f32[2, 1, 3]
+  %n = kv_append %k, %first {axis = 1} : f32[2, P + 1, 3]
+  %y = add %first, %x : f32[2, 1, 3]
+  return %n, %y, %n -> %k
+}";
+    let graph = minuend::ir::text::parse(text).unwrap().remove(0);
+    let compiled = minuend::compile(graph, cpu().target(), &CompileOptions::default()).unwrap();
+    let weights = minuend_tests::weight_table::WeightTable::default();
+    let executable = Executable::load(cpu(), compiled.program, &weights).unwrap();
+    let mut session = executable.session(16).unwrap();
+    let x = HostTensor::from_f32(&[2, 1, 3], &[1.0; 6]).unwrap();
+    for rows in 2..6 {
+        let outputs = session.run(std::slice::from_ref(&x)).unwrap();
+        assert_eq!(outputs[0].to_f32().unwrap(), vec![0.0; 2 * rows * 3]);
+        assert_eq!(outputs[1].to_f32().unwrap(), vec![1.0; 6]);
+    }
+}
+
+#[test]
+fn a_full_session_ends_the_text() {
+    let compiled = compiled();
+    let mut session = compiled.session(8).unwrap();
+    let sampling = minuend::Sampling::greedy();
+    let options = minuend::GenerateOptions { max_new_tokens: 50, sampling, eos_ids: vec![] };
+    let generation =
+        minuend::generate(&mut session, &[1, 2, 3], &options, &mut |_| minuend::Continue::Yes)
+            .unwrap();
+    assert_eq!(generation.finish, minuend::Finish::Context);
+    assert_eq!(generation.token_ids.len(), 6);
+}

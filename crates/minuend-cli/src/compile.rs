@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use minuend::ir::text::{parse, print};
+use minuend::ir::verify::verify;
 use minuend::ir::{Graph, GraphLevel, dot};
-use minuend::{CompileOptions, LogitRows, PipelineReport, Target};
+use minuend::{CompileError, CompileOptions, LogitRows, PipelineReport, Program, Target};
 
 use crate::failure::Failure;
 use crate::model_source::ModelSource;
@@ -96,10 +97,26 @@ struct Sizes {
 
 fn named_size(text: &str) -> Result<(String, u64), String> {
     let pair = text.split_once('=').and_then(|(name, size)| Some((name, size.parse().ok()?)));
+    let pair = pair.filter(|(name, _)| !name.is_empty());
     pair.map(|(name, size)| (name.to_string(), size)).ok_or_else(|| "expected NAME=N".to_string())
 }
 
 impl Sizes {
+    /// Every `--size` must be of a symbol, and of another one.
+    fn check(&self, program: &Program) -> Result<(), Failure> {
+        let known: Vec<&str> = program.symbols.symbols().map(|(_, info)| &*info.name).collect();
+        for (index, (name, _)) in self.size.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let (name, known) = (name.clone(), known.join(", "));
+                return Err(Failure::UnknownSize { name, known });
+            }
+            if self.size.iter().take(index).any(|(earlier, _)| earlier == name) {
+                return Err(Failure::RepeatedSize { name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
     fn of(&self, name: &str) -> Option<u64> {
         let named = self.size.iter().find(|(given, _)| given == name);
         named.map(|(_, size)| *size).or_else(|| match name {
@@ -120,11 +137,16 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
         ..CompileOptions::default()
     };
     let started = Instant::now();
+    options.check()?;
     let graphs = graphs(&args.source)?;
     log_time(args.time, "graph", started.elapsed());
-    let shown: Result<Vec<String>, Failure> =
-        graphs.into_iter().map(|graph| emit(graph, &*target, &options, args)).collect();
-    let text = shown?.join("\n");
+    let mut dump = Dump::new(args)?;
+    let mut shown = Vec::with_capacity(graphs.len());
+    for graph in graphs {
+        shown.push(emit(graph, &*target, &options, args, &mut dump)?);
+    }
+    dump.finish()?;
+    let text = shown.join("\n");
     match &args.output {
         None => output::print(&text),
         Some(path) => {
@@ -143,8 +165,15 @@ fn graphs(source: &ModelSource) -> Result<Vec<Graph>, Failure> {
     }
 }
 
+/// Largest text file that is read, in bytes.
+const TEXT_LIMIT: u64 = 256 << 20;
+
 fn read_graphs(path: &Path) -> Result<Vec<Graph>, Failure> {
     let failed = |source| Failure::Read { path: path.to_owned(), source };
+    let file = fs::metadata(path).map_err(failed)?;
+    if !file.is_file() || file.len() > TEXT_LIMIT {
+        return Err(Failure::NotText { path: path.to_owned(), limit: TEXT_LIMIT });
+    }
     let source_text = fs::read_to_string(path).map_err(failed)?;
     parse(&source_text).map_err(|errors| Failure::Graph {
         path: path.to_owned(),
@@ -158,17 +187,21 @@ fn emit(
     target: &dyn Target,
     options: &CompileOptions,
     args: &CompileArgs,
+    dump: &mut Dump<'_>,
 ) -> Result<String, Failure> {
     let level = match args.emit {
-        Stage::Source => return Ok(print(&graph)),
+        Stage::Source => {
+            verify(&graph).map_err(CompileError::from)?;
+            return Ok(print(&graph));
+        }
         Stage::Canonical => GraphLevel::Canonical,
         Stage::Fused | Stage::Dot => GraphLevel::Fused,
-        Stage::Legal | Stage::Plan => return emit_compiled(graph, target, options, args),
+        Stage::Legal | Stage::Plan => {
+            return emit_compiled(graph, target, options, args, dump);
+        }
     };
-    let mut dump = Dump::new(args)?;
     let mut observe = |pass: &'static str, graph: &Graph| dump.write(pass, graph);
     let report = minuend::raise_observed(&mut graph, level, options, Some(&mut observe))?;
-    dump.finish()?;
     log_passes(args.time, &report);
     Ok(if args.emit == Stage::Dot { dot::dot(&graph) } else { print(&graph) })
 }
@@ -178,16 +211,16 @@ fn emit_compiled(
     target: &dyn Target,
     options: &CompileOptions,
     args: &CompileArgs,
+    dump: &mut Dump<'_>,
 ) -> Result<String, Failure> {
-    let mut dump = Dump::new(args)?;
     let mut observe = |pass: &'static str, graph: &Graph| dump.write(pass, graph);
     let compiled = minuend::compile_observed(graph, target, options, Some(&mut observe))?;
-    dump.finish()?;
     log_passes(args.time, &compiled.report);
     if args.emit == Stage::Legal {
         return Ok(print(compiled.legal.graph()));
     }
     log_time(args.time, "plan", compiled.plan_time);
+    args.sizes.check(&compiled.program)?;
     let started = Instant::now();
     let bound = minuend::bind(&compiled.program, &|name| args.sizes.of(name))?;
     log_time(args.time, "bind", started.elapsed());

@@ -39,6 +39,15 @@ pub(crate) enum Failure {
          --compile-only, which needs none"
     )]
     Memory { needed: u64, available: u64 },
+    /// A size of a plan that is no symbol of it.
+    #[error("--size {name}: no such symbol, expected one of {known}")]
+    UnknownSize { name: String, known: String },
+    /// A size of a plan given twice.
+    #[error("--size {name} is given twice")]
+    RepeatedSize { name: String },
+    /// A text graph that is not a file, or a very large one.
+    #[error("{}: expected a text file of at most {limit} bytes", path.display())]
+    NotText { path: PathBuf, limit: u64 },
     /// A measurement asks for more tokens than the model takes.
     #[error(
         "{prompt} prompt tokens and {new} new ones do not fit the context of {limit} \
@@ -63,6 +72,12 @@ impl Failure {
 
 /// The parts of a message of several lines, one behind the other; of very many only the first.
 fn on_one_line(message: &str) -> String {
+    // Names come from files: what they hold must not steer a terminal.
+    let is_steering = |c: char| c.is_control() && c != '\n';
+    let message: String = message
+        .chars()
+        .map(|c| if is_steering(c) { c.escape_default().to_string() } else { c.to_string() })
+        .collect();
     let parts: Vec<&str> = message.lines().map(str::trim).filter(|part| !part.is_empty()).collect();
     let shown = parts.get(..MAX_PARTS).unwrap_or(&parts).join("; ");
     match parts.len().saturating_sub(MAX_PARTS) {
@@ -104,6 +119,7 @@ mod tests {
 
     #[test]
     fn messages_of_many_lines_are_joined_and_cut() {
+        assert_eq!(on_one_line("a\u{1b}[2J"), "a\\u{1b}[2J");
         assert_eq!(on_one_line("a: 2 tensors\n  b\n  c"), "a: 2 tensors; b; c");
         let many: Vec<String> = (0..20).map(|index| index.to_string()).collect();
         assert!(on_one_line(&many.join("\n")).ends_with("10; 11; and 8 more"));

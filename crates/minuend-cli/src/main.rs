@@ -51,7 +51,16 @@ const DIFFERENT: u8 = 1;
 const ERROR: u8 = 2;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are no errors.
+        Err(usage) if !usage.use_stderr() => usage.exit(),
+        Err(usage) => {
+            output::log(&usage_on_one_line(&usage.to_string()));
+            return ExitCode::from(ERROR);
+        }
+    };
+    let done = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Inspect(args) => inspect::inspect(&args),
@@ -69,4 +78,10 @@ fn main() -> ExitCode {
             ExitCode::from(ERROR)
         }
     }
+}
+
+/// The first paragraph of a usage error: the fault without usage and tips.
+fn usage_on_one_line(message: &str) -> String {
+    let fault = message.lines().map(str::trim).take_while(|line| !line.is_empty());
+    format!("{} (--help lists the options)", fault.collect::<Vec<_>>().join(" "))
 }

@@ -1,10 +1,12 @@
 //! `minuend verify`: compare a model with stored outputs.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use minuend::{
-    CheckKind, CompileOptions, ExpectedOutputs, LogitRows, Model, OutputCheck, check_outputs,
+    CheckKind, CompileOptions, Device, ExpectedOutputs, LogitRows, Model, OutputCheck,
+    RequestError, check_outputs,
 };
 use serde_json::{Value, json};
 
@@ -43,7 +45,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
     /// Largest relative L2 error that passes
-    #[arg(long, value_name = "X", default_value_t = TOLERANCE, value_parser = tolerance)]
+    #[arg(long, value_name = "X", default_value_t = TOLERANCE, value_parser = tolerance,
+        allow_negative_numbers = true)]
     tolerance: f64,
     /// Print one JSON object
     #[arg(long)]
@@ -80,6 +83,16 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     if passed { Ok(()) } else { Err(Failure::Different) }
 }
 
+/// A device of the library; the error names the interpreter too.
+fn open_device(name: &str) -> Result<Arc<dyn Device>, minuend::Error> {
+    minuend::open_device(name, 0).map_err(|error| match error {
+        minuend::Error::Request(RequestError::UnknownDevice { name, known }) => {
+            RequestError::UnknownDevice { name, known: format!("{known}, {INTERPRETER}") }.into()
+        }
+        other => other,
+    })
+}
+
 fn run(
     model: &Model,
     expected: &ExpectedOutputs,
@@ -91,7 +104,7 @@ fn run(
         let checks = check_outputs(&mut interpreted, expected, tolerance)?;
         return Ok((INTERPRETER.to_string(), checks));
     }
-    let device = minuend::open_device(device, 0)?;
+    let device = open_device(device)?;
     let compiled = model.compile(&*device, LogitRows::All, &CompileOptions::default())?;
     let mut session = compiled.session(longest(expected))?;
     Ok((compiled.device.clone(), check_outputs(&mut session, expected, tolerance)?))

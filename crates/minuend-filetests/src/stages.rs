@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use minuend_codegen::{CpuTarget, Target};
-use minuend_ir::{Graph, LegalGraph};
+use minuend_codegen::{CodegenError, CpuTarget, Kernel, Target};
+use minuend_ir::{Graph, LegalGraph, Legality, Op, OpInstance, OpSupport};
 use minuend_passes::{
     Legalize, Pass, Pipeline, PipelineOptions, VerifyMode, pass_by_name, raise, standard,
 };
@@ -12,11 +12,48 @@ use crate::failure::Failure;
 use crate::random::bindings;
 
 static CPU: CpuTarget = CpuTarget;
+static PRIMITIVE: PrimitiveTarget = PrimitiveTarget;
+
+/// The CPU without kernels for fused ops, so that each is decomposed.
+struct PrimitiveTarget;
+
+impl OpSupport for PrimitiveTarget {
+    fn legality(&self, op: &OpInstance<'_>) -> Legality {
+        match op.op {
+            Op::RmsNorm(_)
+            | Op::AddRmsNorm(_)
+            | Op::Rope(_)
+            | Op::Swiglu
+            | Op::Attention(_)
+            | Op::DiffAttention(_)
+            | Op::KvAppend(_) => Legality::Decompose { reason: "no fused kernels".into() },
+            _ => CPU.legality(op),
+        }
+    }
+}
+
+impl Target for PrimitiveTarget {
+    fn name(&self) -> &'static str {
+        "primitive"
+    }
+
+    fn select(&self, op: &OpInstance<'_>) -> Result<Kernel, CodegenError> {
+        CPU.select(op)
+    }
+
+    fn reads_strided(&self, op: &Op, operand: usize, dense_last_axis: bool) -> bool {
+        CPU.reads_strided(op, operand, dense_last_axis)
+    }
+}
 
 fn target(name: &str) -> Result<&'static dyn Target, Failure> {
     match name {
         "cpu" => Ok(&CPU),
-        other => Err(Failure::UnknownTarget { found: other.to_string(), known: vec!["cpu"] }),
+        "primitive" => Ok(&PRIMITIVE),
+        other => {
+            let known = vec!["cpu", "primitive"];
+            Err(Failure::UnknownTarget { found: other.to_string(), known })
+        }
     }
 }
 

@@ -29,15 +29,17 @@ impl Pass for PackProjections {
     fn run(&self, graph: &mut Graph, cx: &mut PassContext) -> Result<Changed, PassError> {
         cx.clear_remarks();
         let mut changed = Changed::No;
-        // A packed product and its slices are new nodes, so ids of groups still to come stay valid only
-        // one group at a time.
-        while let Some(group) = next_group(graph, cx) {
-            let Some(last) = group.last().copied() else { break };
-            if !cx.permit(REWRITE, graph, last) {
-                break;
+        // Packing removes no product but those of its own group, so the other groups' ids stay valid.
+        for mut group in groups(graph) {
+            while let Some(part) = packable(graph, &group, cx) {
+                let Some(last) = part.last().copied() else { break };
+                if !cx.permit(REWRITE, graph, last) {
+                    return Ok(changed);
+                }
+                group.retain(|at| !part.contains(at));
+                pack(graph, &part)?;
+                changed = Changed::Yes;
             }
-            pack(graph, &group)?;
-            changed = Changed::Yes;
         }
         Ok(changed)
     }
@@ -53,19 +55,19 @@ fn projection(graph: &Graph, at: NodeId) -> Option<(ValueId, ValueId, &Weight)> 
     }
 }
 
-/// The first group of products that can be packed, in topological order.
-fn next_group(graph: &Graph, cx: &mut PassContext) -> Option<Vec<NodeId>> {
-    let mut siblings: BTreeMap<ValueId, Vec<NodeId>> = BTreeMap::new();
-    let mut inputs = Vec::new();
+/// Products of one value each, in topological order.
+fn groups(graph: &Graph) -> Vec<Vec<NodeId>> {
+    let mut places: BTreeMap<ValueId, usize> = BTreeMap::new();
+    let mut groups: Vec<Vec<NodeId>> = Vec::new();
     for at in topological(graph) {
         let Some((x, _, _)) = projection(graph, at) else { continue };
-        let group = siblings.entry(x).or_default();
-        if group.is_empty() {
-            inputs.push(x);
+        let place = *places.entry(x).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(at),
+            None => groups.push(vec![at]),
         }
-        group.push(at);
     }
-    inputs.iter().filter_map(|x| siblings.get(x)).find_map(|group| packable(graph, group, cx))
+    groups
 }
 
 /// The first part of a group, at least two products, whose weights are stored alike and read by nothing

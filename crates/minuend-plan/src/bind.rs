@@ -47,18 +47,24 @@ pub struct BoundLaunch {
     pub scalars: SmallVec<[i64; 1]>,
 }
 
+/// One copy between tensors of one shape and type, with numbers for sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundCopy {
+    /// Index of the step, for error messages.
+    pub step: usize,
+    /// Read.
+    pub from: BoundTensor,
+    /// Written.
+    pub to: BoundTensor,
+}
+
 /// One step with numbers for sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BoundStep {
     /// Runs a kernel.
     Launch(BoundLaunch),
-    /// Copies elements between tensors of one shape and type.
-    Copy {
-        /// Read.
-        from: BoundTensor,
-        /// Written.
-        to: BoundTensor,
-    },
+    /// Moves elements.
+    Copy(Box<BoundCopy>),
 }
 
 /// A program ready to run for one set of sizes.
@@ -230,7 +236,8 @@ impl Tensors<'_> {
     fn step(&self, index: usize, step: &Step) -> Result<BoundStep, BindError> {
         Ok(match step {
             Step::Copy(copy) => {
-                BoundStep::Copy { from: self.tensor(&copy.from)?, to: self.tensor(&copy.to)? }
+                let (from, to) = (self.tensor(&copy.from)?, self.tensor(&copy.to)?);
+                BoundStep::Copy(Box::new(BoundCopy { step: index, from, to }))
             }
             Step::Launch(launch) => {
                 let operands = launch.operands.iter().map(|tensor| self.tensor(tensor));

@@ -16,7 +16,7 @@ mod schedule;
 mod storage_order;
 
 pub use arena::{ALIGNMENT, Placement};
-pub use bind::{BindError, BoundLaunch, BoundProgram, BoundStep, BoundTensor};
+pub use bind::{BindError, BoundCopy, BoundLaunch, BoundProgram, BoundStep, BoundTensor};
 pub use print::DisplayProgram;
 pub use program::{
     Argument, Block, CopyStep, Launch, Output, Program, StateSlot, Step, Storage, TensorRef,

@@ -8,8 +8,8 @@ use minuend_ir::order::topological;
 use minuend_ir::text::ValueNames;
 use minuend_ir::view::{View, dense_strides};
 use minuend_ir::{
-    DType, Dim, Graph, LegalGraph, NodeId, Op, OpInstance, Shape, State, SymbolError, TensorType,
-    ValueId,
+    DType, Dim, Graph, LegalGraph, NodeId, Op, OpInstance, Shape, State, SymbolError, SymbolTable,
+    TensorType, ValueId,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -33,6 +33,19 @@ pub enum PlanError {
         name: String,
         /// How many axes differ between the state and its next value.
         axes: usize,
+    },
+    /// A state whose size is not that of one symbol of its own.
+    #[error(
+        "state %{name} grows along axis {axis} of size {found}, expected a symbol alone; every state \
+         that grows with it must grow alike, and no other state may have it as a size"
+    )]
+    StateSize {
+        /// The state.
+        name: String,
+        /// The growing axis.
+        axis: usize,
+        /// The axis' size.
+        found: String,
     },
     /// A layout op of a dense tensor that strides cannot express.
     #[error("{label}: the layout cannot be expressed by strides")]
@@ -97,7 +110,32 @@ impl<'g> Planner<'g> {
         for input in graph.inputs() {
             planner.input(*input)?;
         }
+        planner.check_growth()?;
         Ok(planner)
+    }
+
+    /// A session knows a state's size by the symbol that its growing axis is: the symbol must be alone
+    /// there, and mean the same wherever a state has it.
+    fn check_growth(&self) -> Result<(), PlanError> {
+        let states = &self.program.states;
+        for state in states {
+            let Some(axis) = state.growing_axis else { continue };
+            let size = &state.ty.shape[axis];
+            let symbols = size.symbols();
+            let is_alone = matches!(symbols.as_slice(), [id] if *size == Dim::symbol(*id));
+            let is_shared_badly = states.iter().any(|other| {
+                other.ty.shape.iter().enumerate().any(|(at, dim)| {
+                    let grows_alike =
+                        other.growing_axis == Some(at) && other.next[at] == state.next[axis];
+                    symbols.iter().any(|id| dim.symbols().contains(id)) && !grows_alike
+                })
+            });
+            if !is_alone || is_shared_badly {
+                let found = size.display(&self.program.symbols).to_string();
+                return Err(PlanError::StateSize { name: state.name.to_string(), axis, found });
+            }
+        }
+        Ok(())
     }
 
     /// The value as the printed graph names it.
@@ -149,7 +187,7 @@ impl<'g> Planner<'g> {
         let growing_axis = match growing.as_slice() {
             [] => None,
             [axis] => {
-                allocated[*axis] = self.capacity(&next[*axis])?;
+                allocated[*axis] = self.capacity()?;
                 Some(*axis)
             }
             axes => return Err(PlanError::StateGrowth { name, axes: axes.len() }),
@@ -158,18 +196,16 @@ impl<'g> Planner<'g> {
     }
 
     /// The capacity symbol; declared when the first growing state asks for it.
-    fn capacity(&mut self, next: &Dim) -> Result<Dim, PlanError> {
+    fn capacity(&mut self) -> Result<Dim, PlanError> {
         if let Some(id) = self.program.capacity {
             return Ok(Dim::symbol(id));
         }
         let symbols = &mut self.program.symbols;
-        let most = u64::try_from(next.max(symbols)).unwrap_or(0);
         let mut name = CAPACITY.to_string();
         while symbols.lookup(&name).is_some() {
             name.push('_');
         }
-        let limit = minuend_ir::SymbolTable::LIMIT;
-        let id = symbols.declare(&name, 0, most.min(limit))?;
+        let id = symbols.declare(&name, 0, SymbolTable::LIMIT)?;
         self.program.capacity = Some(id);
         Ok(Dim::symbol(id))
     }
@@ -293,7 +329,11 @@ impl<'g> Planner<'g> {
         let grown = TensorRef { shape: self.graph.ty(value).shape.clone(), ..old.clone() };
         let (start, end) = (old.shape[axis].clone(), grown.shape[axis].clone());
         let tail = self.part(&grown, axis, start, end, value)?;
-        let (from, label) = (self.place(new), self.label(value));
+        let (mut from, label) = (self.place(new), self.label(value));
+        if from.storage == old.storage {
+            // A part of the state itself: a copy must not read what it writes.
+            from = self.copy_dense(from, label.clone());
+        }
         self.copy(from, tail, label);
         self.places.insert(value, grown);
         Ok(())

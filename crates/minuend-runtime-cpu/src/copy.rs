@@ -1,17 +1,14 @@
 //! Copies between strided tensors of one type.
 
 use minuend_ir::DType;
-use minuend_plan::BoundTensor;
+use minuend_plan::{BoundCopy, BoundTensor};
 
 use crate::kernels::map;
 use crate::operands::{LaunchError, Regions, check_disjoint};
 
-/// Copies every element of `from` to the same index of `to`.
-pub(crate) fn copy(
-    from: &BoundTensor,
-    to: &BoundTensor,
-    regions: &Regions<'_>,
-) -> Result<(), LaunchError> {
+/// Copies every element to the same index of the other tensor.
+pub(crate) fn copy(copied: &BoundCopy, regions: &Regions<'_>) -> Result<(), LaunchError> {
+    let BoundCopy { from, to, .. } = copied;
     check_disjoint(std::slice::from_ref(from), std::slice::from_ref(to))?;
     match from.dtype {
         DType::I64 => elements::<u64>(from, to, regions),

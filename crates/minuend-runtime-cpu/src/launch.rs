@@ -2,6 +2,8 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::cell::Cell;
+
 use minuend_codegen::Kernel;
 use minuend_ir::ops::{
     Attention, BinaryOp, CompareOp, Constant, Gather, Literal, Mask, Matmul, ReduceKind,
@@ -17,17 +19,19 @@ use crate::operands::{LaunchError, Regions, check_disjoint};
 
 type Launched = Result<(), LaunchError>;
 
-/// The tensors of one launch. Results are disjoint from operands and from each other: the only
-/// constructor checks it.
+/// The tensors of one launch. Results are disjoint from operands and from each other, which the only
+/// constructor checks, and each is given out once.
 pub(crate) struct Tensors<'r, 'a> {
     step: &'r BoundLaunch,
     regions: &'r Regions<'a>,
+    /// One bit for each result that was given out.
+    written: Cell<u64>,
 }
 
 impl<'r, 'a> Tensors<'r, 'a> {
     fn new(step: &'r BoundLaunch, regions: &'r Regions<'a>) -> Result<Self, LaunchError> {
         check_disjoint(&step.operands, &step.results)?;
-        Ok(Tensors { step, regions })
+        Ok(Tensors { step, regions, written: Cell::new(0) })
     }
 
     fn at(&self, operand: usize) -> Result<&'r BoundTensor, LaunchError> {
@@ -60,9 +64,14 @@ impl<'r, 'a> Tensors<'r, 'a> {
         unsafe { self.regions.read(shaped) }
     }
 
+    /// The elements of a dense operand.
     fn dense<T: bytemuck::Pod>(&self, operand: usize) -> Result<&'a [T], LaunchError> {
+        let at = self.at(operand)?;
+        if at.span_bytes() != at.shape.iter().product::<usize>() as u64 * at.dtype.bytes() {
+            return Err(LaunchError::NotDense { operand });
+        }
         // SAFETY: as in `read`.
-        let bytes = unsafe { self.regions.operand_bytes(self.at(operand)?) }?;
+        let bytes = unsafe { self.regions.operand_bytes(at) }?;
         bytemuck::try_cast_slice(bytes).map_err(|_| LaunchError::Alignment)
     }
 
@@ -72,13 +81,26 @@ impl<'r, 'a> Tensors<'r, 'a> {
         results.get(result).ok_or(missing)
     }
 
-    /// A result. Each is asked for once per launch.
+    /// Notes that a result is given out; an error if it was before.
+    fn give_out(&self, result: usize) -> Result<(), LaunchError> {
+        let bit = u32::try_from(result).ok().and_then(|shift| 1u64.checked_shl(shift));
+        match bit {
+            Some(bit) if self.written.get() & bit == 0 => {
+                self.written.set(self.written.get() | bit);
+                Ok(())
+            }
+            _ => Err(LaunchError::GivenOut { result }),
+        }
+    }
+
+    /// A result. Each is given out once per launch.
     pub(crate) fn write<T: bytemuck::Pod>(
         &self,
         result: usize,
     ) -> Result<StridedMut<'a, T>, LaunchError> {
+        self.give_out(result)?;
         // SAFETY: no operand and no other result of this launch overlaps it, launches do not run at
-        // the same time, and no kernel below asks for one result twice.
+        // the same time, and this is the only view of it that is given out.
         unsafe { self.regions.write(self.result(result)?) }
     }
 
@@ -97,6 +119,7 @@ impl<'r, 'a> Tensors<'r, 'a> {
         if shaped.span_bytes() > own.span_bytes() {
             return Err(LaunchError::Overlap);
         }
+        self.give_out(result)?;
         // SAFETY: the bytes are among the result's own; as in `write`.
         unsafe { self.regions.write(&shaped) }
     }

@@ -157,7 +157,9 @@ fn check_types(slot: &WeightSlot, stored: &[StoredTensor]) -> Result<(), DeviceE
         .iter()
         .filter_map(|dim| dim.as_const().and_then(|size| usize::try_from(size).ok()))
         .collect();
-    let rows: Option<usize> = stored.iter().map(|tensor| tensor.shape.first().copied()).sum();
+    let rows = stored.iter().try_fold(0usize, |sum, tensor| {
+        tensor.shape.first().and_then(|rows| sum.checked_add(*rows))
+    });
     let is_one = stored.len() == 1;
     for (name, tensor) in slot.parts.iter().zip(stored) {
         let fits = if is_one {
@@ -165,8 +167,8 @@ fn check_types(slot: &WeightSlot, stored: &[StoredTensor]) -> Result<(), DeviceE
         } else {
             rows == declared.first().copied() && tensor.shape.get(1..) == declared.get(1..)
         };
-        let elements: usize = tensor.shape.iter().product();
-        let bytes = elements.checked_mul(usize::try_from(tensor.dtype.bytes()).unwrap_or(0));
+        let width = usize::try_from(tensor.dtype.bytes()).unwrap_or(0);
+        let bytes = tensor.shape.iter().try_fold(width, |bytes, size| bytes.checked_mul(*size));
         if !fits || tensor.dtype != slot.ty.dtype || bytes != Some(tensor.data.len()) {
             return Err(DeviceError::WeightType {
                 name: name.to_string(),

@@ -27,6 +27,10 @@ pub(crate) enum LaunchError {
     Index { index: i64, size: usize },
     #[error("the op has {found} operands, expected {expected}")]
     Operands { found: usize, expected: usize },
+    #[error("result {result} was given out before")]
+    GivenOut { result: usize },
+    #[error("operand {operand} is strided, expected dense")]
+    NotDense { operand: usize },
     #[error("a packed weight is not one tensor")]
     PackedWeight,
     #[error("this op runs as a view, a copy or not at all; it has no kernel")]

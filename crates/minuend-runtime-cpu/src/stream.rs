@@ -5,6 +5,7 @@ use std::sync::Arc;
 use minuend_plan::{BoundProgram, BoundStep};
 use minuend_runtime::{DeviceError, Memory, Stream};
 
+use crate::copy::copy;
 use crate::launch::launch;
 use crate::memory::AlignedBytes;
 use crate::module::CpuModule;
@@ -101,13 +102,11 @@ impl Stream for CpuStream {
                             reason: error.to_string(),
                         })?;
                     }
-                    BoundStep::Copy { from, to } => {
-                        crate::copy::copy(from, to, &regions).map_err(|error| {
-                            DeviceError::Kernel {
-                                step: 0,
-                                kernel: "copy".into(),
-                                reason: error.to_string(),
-                            }
+                    BoundStep::Copy(copied) => {
+                        copy(copied, &regions).map_err(|error| DeviceError::Kernel {
+                            step: copied.step,
+                            kernel: "copy".into(),
+                            reason: error.to_string(),
                         })?;
                     }
                 }

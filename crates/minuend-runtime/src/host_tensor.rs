@@ -11,10 +11,16 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    /// A tensor from its bytes; `None` if their number does not fit type and shape.
+    /// A tensor from its bytes; `None` if their number does not fit type and shape, or if a truth value
+    /// is neither 0 nor 1.
     pub fn from_bytes(dtype: DType, shape: &[usize], bytes: Vec<u8>) -> Option<HostTensor> {
         let size = byte_size(dtype, shape)?;
-        (size == bytes.len()).then(|| HostTensor { dtype, shape: shape.to_vec(), bytes })
+        let is_valid = dtype != DType::Bool || bytes.iter().all(|byte| *byte <= 1);
+        (size == bytes.len() && is_valid).then(|| HostTensor {
+            dtype,
+            shape: shape.to_vec(),
+            bytes,
+        })
     }
 
     /// A tensor of i64; `None` if the number of values does not fit the shape.
@@ -72,6 +78,8 @@ mod tests {
         assert!(HostTensor::from_f32(&[2, 2], &[1.0; 4]).is_some());
         assert!(HostTensor::from_f32(&[2, 3], &[1.0; 4]).is_none());
         assert!(HostTensor::from_bytes(DType::I64, &[usize::MAX, 8], vec![]).is_none());
+        assert!(HostTensor::from_bytes(DType::Bool, &[2], vec![0, 1]).is_some());
+        assert!(HostTensor::from_bytes(DType::Bool, &[2], vec![0, 2]).is_none());
         let ids = HostTensor::from_i64(&[3], &[1, -2, 3]).unwrap();
         assert_eq!(ids.to_i64().unwrap(), [1, -2, 3]);
         assert_eq!(ids.to_f32(), None);

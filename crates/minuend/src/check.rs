@@ -92,7 +92,8 @@ pub fn errors(found: &[f32], expected: &[f32]) -> (f64, f64) {
         let difference = f64::from(*found) - f64::from(*expected);
         error += difference * difference;
         norm += f64::from(*expected) * f64::from(*expected);
-        worst = if difference.is_nan() { f64::NAN } else { worst.max(difference.abs()) };
+        let is_worse = difference.is_nan() || difference.abs() > worst;
+        worst = if is_worse && !worst.is_nan() { difference.abs() } else { worst };
     }
     let rms = (norm / expected.len().max(1) as f64).sqrt();
     if error == 0.0 {

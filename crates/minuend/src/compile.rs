@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use minuend_codegen::Target;
+use minuend_ir::verify::verify;
 use minuend_ir::{Bindings, Graph, GraphLevel, LegalGraph};
 use minuend_passes::{
     EliminateDead, Legalize, Observer, Pipeline, PipelineOptions, PipelineReport, VerifyMode,
@@ -24,6 +25,14 @@ pub struct CompileOptions {
 }
 
 impl CompileOptions {
+    /// Checks the names of the disabled passes.
+    ///
+    /// # Errors
+    /// [`CompileError::UnknownPass`].
+    pub fn check(&self) -> Result<(), CompileError> {
+        self.pipeline().map(|_| ())
+    }
+
     fn pipeline(&self) -> Result<PipelineOptions, CompileError> {
         // Only `legalize` is made for a target, and so is no pass to look up by name alone.
         let is_known = |name: &str| name == "legalize" || pass_by_name(name).is_some();
@@ -76,6 +85,7 @@ pub fn compile_observed(
     observe: Option<Observer<'_>>,
 ) -> Result<Compiled, CompileError> {
     let started = Instant::now();
+    verify(&graph)?;
     let pipeline = match graph.level() {
         GraphLevel::Source | GraphLevel::Canonical => standard(target),
         GraphLevel::Fused | GraphLevel::Legal => Pipeline::empty()
@@ -122,6 +132,7 @@ pub fn raise_observed(
     observe: Option<Observer<'_>>,
 ) -> Result<PipelineReport, CompileError> {
     let mut pipeline = options.pipeline()?;
+    verify(graph)?;
     let found = graph.level();
     if found > level {
         let (found, wanted) = (found.name(), level.name());

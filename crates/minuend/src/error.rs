@@ -2,6 +2,7 @@
 
 use minuend_interp::{EvalError, TensorError};
 use minuend_ir::LegalityError;
+use minuend_ir::verify::VerifyErrors;
 use minuend_models::ModelError;
 use minuend_passes::PassError;
 use minuend_plan::{BindError, PlanError};
@@ -52,6 +53,9 @@ pub enum CompileError {
         /// The level asked for.
         wanted: &'static str,
     },
+    /// The graph is not valid to begin with.
+    #[error("the graph is not valid: {0}")]
+    Invalid(#[from] VerifyErrors),
     /// A pass failed.
     #[error(transparent)]
     Pass(#[from] PassError),

@@ -24,7 +24,7 @@ pub enum Finish {
     EndOfText,
     /// As many tokens as asked for.
     Length,
-    /// The model's context is full.
+    /// The model's context, or the session's memory, is full.
     Context,
     /// The callback asked to stop.
     Stopped,
@@ -94,7 +94,7 @@ pub fn generate(
         if token_ids.len() == options.max_new_tokens {
             break Finish::Length;
         }
-        if model.position() >= model.config().max_positions {
+        if model.position() >= model.capacity() {
             break Finish::Context;
         }
         logits = model.feed(&[token], 1)?;

@@ -90,6 +90,10 @@ impl TokenModel for InterpretedModel<'_> {
         self.position
     }
 
+    fn capacity(&self) -> usize {
+        self.config.max_positions
+    }
+
     fn config(&self) -> &ModelConfig {
         &self.config
     }

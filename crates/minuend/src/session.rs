@@ -44,6 +44,11 @@ impl TokenModel for ModelSession {
         usize::try_from(self.session.position()).unwrap_or(usize::MAX)
     }
 
+    fn capacity(&self) -> usize {
+        let memory = usize::try_from(self.session.capacity()).unwrap_or(usize::MAX);
+        memory.min(self.config.max_positions)
+    }
+
     fn config(&self) -> &ModelConfig {
         &self.config
     }

@@ -38,6 +38,9 @@ pub trait TokenModel {
     /// Tokens fed to each sequence since the last reset.
     fn position(&self) -> usize;
 
+    /// Most tokens of a sequence that fit: the model's context, or less where memory is for fewer.
+    fn capacity(&self) -> usize;
+
     /// Dimensions of the model.
     fn config(&self) -> &ModelConfig;
 }

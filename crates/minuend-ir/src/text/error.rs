@@ -160,12 +160,19 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
+/// Most columns of a source line that are shown with an error.
+const SHOWN_COLUMNS: usize = 160;
+
 impl ParseError {
     /// `file:line:column: message`, then the line of `source` and a caret line under it.
     pub fn render(&self, file: &str, source: &str) -> String {
         let line = source.lines().nth(self.span.line.saturating_sub(1)).unwrap_or_default();
         let shown: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        // Of a very long line, the part around the place.
         let before = self.span.column.saturating_sub(1);
+        let skipped = before.saturating_sub(SHOWN_COLUMNS / 2);
+        let shown: String = shown.chars().skip(skipped).take(SHOWN_COLUMNS).collect();
+        let before = before - skipped;
         let text = source.get(self.span.start..self.span.end).unwrap_or_default();
         let rest = shown.chars().count().saturating_sub(before);
         let under = text.chars().count().clamp(1, rest.max(1));
