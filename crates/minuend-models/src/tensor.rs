@@ -1,6 +1,7 @@
 //! Stored weights: dtype, shape and bytes.
 
 use bytes::Bytes;
+use minuend_ir::DType;
 
 /// Element type of a stored weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +20,15 @@ impl StoredDtype {
         match self {
             StoredDtype::F32 => 4,
             StoredDtype::F16 | StoredDtype::Bf16 => 2,
+        }
+    }
+
+    /// The element type of a graph's weight that is stored so.
+    pub fn dtype(self) -> DType {
+        match self {
+            StoredDtype::F32 => DType::F32,
+            StoredDtype::F16 => DType::F16,
+            StoredDtype::Bf16 => DType::Bf16,
         }
     }
 

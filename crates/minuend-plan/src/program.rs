@@ -56,6 +56,17 @@ pub struct StateSlot {
     pub allocated: Shape,
 }
 
+impl StateSlot {
+    /// The symbol that counts the positions of a growing state: its growing axis is the symbol alone.
+    pub fn growing_symbol(&self) -> Option<SymbolId> {
+        let size = self.ty.shape.get(self.growing_axis?)?;
+        match size.symbols().as_slice() {
+            [symbol] if *size == Dim::symbol(*symbol) => Some(*symbol),
+            _ => None,
+        }
+    }
+}
+
 /// A weight, resident for as long as the executable lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightSlot {

@@ -8,8 +8,8 @@ use minuend_ir::order::topological;
 use minuend_ir::text::ValueNames;
 use minuend_ir::view::{View, dense_strides};
 use minuend_ir::{
-    DType, Dim, Graph, LegalGraph, NodeId, Op, OpInstance, Shape, State, SymbolError, SymbolTable,
-    TensorType, ValueId,
+    DType, Dim, Graph, LegalGraph, NodeId, Op, OpInstance, Shape, State, SymbolError, SymbolId,
+    SymbolTable, TensorType, ValueId,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -121,16 +121,16 @@ impl<'g> Planner<'g> {
         for state in states {
             let Some(axis) = state.growing_axis else { continue };
             let size = &state.ty.shape[axis];
-            let symbols = size.symbols();
-            let is_alone = matches!(symbols.as_slice(), [id] if *size == Dim::symbol(*id));
-            let is_shared_badly = states.iter().any(|other| {
-                other.ty.shape.iter().enumerate().any(|(at, dim)| {
-                    let grows_alike =
-                        other.growing_axis == Some(at) && other.next[at] == state.next[axis];
-                    symbols.iter().any(|id| dim.symbols().contains(id)) && !grows_alike
+            let is_elsewhere = |symbol: SymbolId| {
+                states.iter().any(|other| {
+                    other.ty.shape.iter().enumerate().any(|(at, dim)| {
+                        let grows_alike =
+                            other.growing_axis == Some(at) && other.next[at] == state.next[axis];
+                        dim.symbols().contains(&symbol) && !grows_alike
+                    })
                 })
-            });
-            if !is_alone || is_shared_badly {
+            };
+            if state.growing_symbol().is_none_or(is_elsewhere) {
                 let found = size.display(&self.program.symbols).to_string();
                 return Err(PlanError::StateSize { name: state.name.to_string(), axis, found });
             }

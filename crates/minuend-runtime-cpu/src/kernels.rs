@@ -27,7 +27,6 @@ mod tile_product;
 mod view;
 mod weight;
 
-pub use along_axis::Reduction;
 pub(crate) use along_axis::{reduce, softmax_along};
 pub use attention::{attention, diff_attention};
 pub(crate) use elementwise::{fill_rows, map, map2, select};
@@ -36,7 +35,7 @@ pub use mask::Mask;
 pub use matmul_batched::matmul_batched;
 pub use matmul_weight::{matmul_weight, matmul_weight_kn};
 pub use rms_norm::{add_rms_norm, rms_norm};
-pub use rope::{RopeLayout, rope};
+pub use rope::rope;
 pub use softmax::softmax;
 pub use swiglu::swiglu;
 pub use view::{MAX_RANK, StridedMut, StridedRef, dense_strides};

@@ -6,14 +6,13 @@ use std::cell::Cell;
 
 use minuend_codegen::Kernel;
 use minuend_ir::ops::{
-    Attention, BinaryOp, CompareOp, Constant, Gather, Literal, Mask, Matmul, ReduceKind,
-    RopeLayout, Softmax, UnaryOp,
+    Attention, BinaryOp, CompareOp, Constant, Gather, Literal, Mask, Matmul, Softmax, UnaryOp,
 };
 use minuend_ir::{DType, Op};
 use minuend_plan::{BoundLaunch, BoundTensor, Storage};
 
 use crate::cast::cast;
-use crate::kernels::{self, Reduction, StridedMut, StridedRef, WeightRows};
+use crate::kernels::{self, StridedMut, StridedRef, WeightRows};
 use crate::module::weight_ref;
 use crate::operands::{LaunchError, Regions, check_disjoint};
 
@@ -154,14 +153,7 @@ pub(crate) fn launch(kernel: &Kernel, step: &BoundLaunch, regions: &Regions<'_>)
         },
         Op::Cast(_) => cast(kernel, t),
         Op::Gather(op) => gather(*op, kernel, t),
-        Op::Reduce(op) => {
-            let reduction = match op.kind {
-                ReduceKind::Sum => Reduction::Sum,
-                ReduceKind::Mean => Reduction::Mean,
-                ReduceKind::Max => Reduction::Max,
-            };
-            Ok(kernels::reduce(t.read(0)?, op.axis, reduction, t.write(0)?)?)
-        }
+        Op::Reduce(op) => Ok(kernels::reduce(t.read(0)?, *op, t.write(0)?)?),
         Op::Softmax(op) => softmax(*op, t),
         Op::Matmul(op) => matmul(*op, kernel, t),
         Op::RmsNorm(op) => {
@@ -175,11 +167,7 @@ pub(crate) fn launch(kernel: &Kernel, step: &BoundLaunch, regions: &Regions<'_>)
             Ok(kernels::add_rms_norm(x, residual, weight, op.epsilon.get(), sum, normed)?)
         }
         Op::Rope(op) => {
-            let layout = match op.layout {
-                RopeLayout::Interleaved => kernels::RopeLayout::Interleaved,
-                RopeLayout::HalfSplit => kernels::RopeLayout::HalfSplit,
-            };
-            Ok(kernels::rope(t.read(0)?, t.dense(1)?, op.theta.get(), layout, t.write(0)?)?)
+            Ok(kernels::rope(t.read(0)?, t.dense(1)?, op.theta.get(), op.layout, t.write(0)?)?)
         }
         Op::Swiglu => Ok(kernels::swiglu(t.read(0)?, t.read(1)?, t.write(0)?)?),
         Op::Attention(op) => {

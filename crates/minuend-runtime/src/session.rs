@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use minuend_ir::{Bindings, DType, Dim};
-use minuend_plan::{BindError, BoundProgram, BoundTensor, Placement, Program, Storage};
+use minuend_plan::{BindError, BoundProgram, BoundTensor, Placement, Program, StateSlot, Storage};
 
 use crate::device::{DeviceError, Memory, Stream};
 use crate::host_tensor::{HostTensor, byte_size};
@@ -91,14 +91,9 @@ impl Session {
     pub fn reset(&mut self) {
         self.held = None;
         let program = &self.program;
-        for state in &program.states {
-            let Some(dim) = state.growing_axis.and_then(|axis| state.ty.shape.get(axis)) else {
-                continue;
-            };
-            for symbol in dim.symbols() {
-                let least = program.symbols.info(symbol).map_or(0, |info| info.min);
-                self.grown.set(symbol, least);
-            }
+        for symbol in program.states.iter().filter_map(StateSlot::growing_symbol) {
+            let least = program.symbols.info(symbol).map_or(0, |info| info.min);
+            self.grown.set(symbol, least);
         }
     }
 
@@ -109,10 +104,8 @@ impl Session {
 
     /// Positions that the growing states hold; 0 if none grows.
     pub fn position(&self) -> u64 {
-        let axis = |state: &minuend_plan::StateSlot| {
-            state.ty.shape.get(state.growing_axis?)?.eval_size(&self.grown)
-        };
-        self.program.states.iter().find_map(axis).unwrap_or(0)
+        let mut symbols = self.program.states.iter().filter_map(StateSlot::growing_symbol);
+        symbols.next().and_then(|symbol| self.grown.get(symbol)).unwrap_or(0)
     }
 
     /// Bytes reserved on the device: arena, arguments and states.
@@ -235,16 +228,13 @@ impl Session {
     }
 
     fn grow(&mut self, bindings: &Bindings) {
-        let mut grown = self.grown.clone();
         for state in &self.program.states {
-            let Some(axis) = state.growing_axis else { continue };
-            if let Some([symbol]) = state.ty.shape.get(axis).map(Dim::symbols).as_deref()
-                && let Some(size) = state.next.get(axis).and_then(|dim| dim.eval_size(bindings))
-            {
-                grown.set(*symbol, size);
+            let next = state.growing_axis.and_then(|axis| state.next.get(axis));
+            let size = next.and_then(|size| size.eval_size(bindings));
+            if let Some((symbol, size)) = state.growing_symbol().zip(size) {
+                self.grown.set(symbol, size);
             }
         }
-        self.grown = grown;
     }
 
     /// An output in row-major order; `None` if it does not fit in host memory.

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use minuend_interp::{Tensor, TensorError, Weights, evaluate};
-use minuend_ir::ops::InputKind;
-use minuend_ir::{DType, Graph, Op};
+use minuend_ir::{DType, Graph};
 use minuend_models::ModelConfig;
 use minuend_runtime::WeightSource;
 
@@ -54,9 +53,8 @@ impl<'m> InterpretedModel<'m> {
     /// Caches without tokens, for `batch` sequences.
     fn empty_states(&self, batch: usize) -> Result<Vec<Tensor>, TensorError> {
         let shape = [batch, self.config.kv_heads, 0, self.config.head_dim];
-        let is_state = |id: &&minuend_ir::NodeId| matches!(&self.graph.node(**id).op, Op::Input(op) if op.kind == InputKind::State);
-        let states = self.graph.inputs().iter().filter(is_state);
-        let empty = states.map(|_| Tensor::from_reals(DType::F32, &shape, Vec::new()));
+        let states = self.graph.states();
+        let empty = states.iter().map(|_| Tensor::from_reals(DType::F32, &shape, Vec::new()));
         empty.collect()
     }
 }

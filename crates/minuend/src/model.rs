@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use minuend_ir::{DType, Graph};
+use minuend_ir::Graph;
 use minuend_models::{Checkpoint, LogitRows, ModelConfig, StoredDtype, Tokenizer, language_model};
 use minuend_runtime::{Device, Executable, StoredTensor, WeightSource};
 
@@ -129,13 +129,8 @@ impl WeightSource for Model {
             Weights::Random(weights) => weights.stored(name),
             Weights::Checkpoint(checkpoint) => {
                 let tensor = checkpoint.weight(name)?;
-                let dtype = match tensor.dtype {
-                    StoredDtype::F32 => DType::F32,
-                    StoredDtype::F16 => DType::F16,
-                    StoredDtype::Bf16 => DType::Bf16,
-                };
                 let (shape, data) = (tensor.shape.clone(), tensor.data.clone());
-                Some(StoredTensor { dtype, shape, data })
+                Some(StoredTensor { dtype: tensor.dtype.dtype(), shape, data })
             }
         }
     }

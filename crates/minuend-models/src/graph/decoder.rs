@@ -133,7 +133,7 @@ impl Decoder<'_> {
 
     /// A `[vocab, hidden]` matrix as stored.
     fn table(&mut self, name: &str) -> Emitted {
-        let (config, dtype) = (self.config, super::primitive::dtype((self.stored)(name)));
+        let (config, dtype) = (self.config, (self.stored)(name).dtype());
         let ty = TensorType::fixed(dtype, &[config.vocab_size, config.hidden_size]);
         let table = self.graph.weight(name, ty)?;
         self.graph.set_name(table, name);

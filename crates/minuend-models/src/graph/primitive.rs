@@ -21,7 +21,7 @@ pub(super) fn widened(
     stored: StoredDtype,
     shape: &[usize],
 ) -> Emitted {
-    let weight = graph.weight(name, TensorType::fixed(dtype(stored), shape))?;
+    let weight = graph.weight(name, TensorType::fixed(stored.dtype(), shape))?;
     graph.set_name(weight, name);
     graph.cast(weight, DType::F32)
 }
@@ -35,13 +35,4 @@ pub(super) fn linear(graph: &mut Graph, x: ValueId, weight: ValueId) -> Emitted 
 /// RMS norm over the last axis.
 pub(super) fn rms_norm(graph: &mut Graph, x: ValueId, weight: ValueId, epsilon: f64) -> Emitted {
     primitive(graph, Op::RmsNorm(RmsNorm { epsilon: Real::new(epsilon) }), &[x, weight])
-}
-
-/// The element type of the graph that a stored type is.
-pub(crate) fn dtype(stored: StoredDtype) -> DType {
-    match stored {
-        StoredDtype::F32 => DType::F32,
-        StoredDtype::F16 => DType::F16,
-        StoredDtype::Bf16 => DType::Bf16,
-    }
 }

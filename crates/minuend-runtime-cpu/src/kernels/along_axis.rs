@@ -1,18 +1,9 @@
 //! Reductions and softmax along any axis of a strided view.
 
+use minuend_ir::ops::{Reduce, ReduceKind};
+
 use super::KernelError;
 use super::view::{StridedMut, StridedRef};
-
-/// How elements of an axis are combined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reduction {
-    /// Sum.
-    Sum,
-    /// Arithmetic mean.
-    Mean,
-    /// Largest; NaN if any is NaN.
-    Max,
-}
 
 /// The view without one axis, and that axis' size and stride.
 fn without_axis<'a>(
@@ -43,13 +34,13 @@ fn for_each_index(shape: &[usize], [a, b]: [&[usize]; 2], mut visit: impl FnMut(
     }
 }
 
-/// Combines the elements of `axis` in f64; `out` has the shape of `x` with size 1 there.
+/// Combines the elements of the op's axis in f64; `out` has the shape of `x` with size 1 there.
 pub(crate) fn reduce(
     x: StridedRef<'_, f32>,
-    axis: usize,
-    reduction: Reduction,
+    op: Reduce,
     out: StridedMut<'_, f32>,
 ) -> Result<(), KernelError> {
+    let Reduce { kind, axis } = op;
     let (shape, strides, size, stride) = without_axis(&x, axis)?;
     let mut expected = x.shape().to_vec();
     expected[axis] = 1;
@@ -60,10 +51,10 @@ pub(crate) fn reduce(
     let shared = out.into_shared();
     for_each_index(&shape, [&strides, &out_strides], |from, to| {
         let elements = (0..size).map(|index| data[from + index * stride]);
-        let value = match reduction {
-            Reduction::Sum => elements.map(f64::from).sum::<f64>() as f32,
-            Reduction::Mean => (elements.map(f64::from).sum::<f64>() / size as f64) as f32,
-            Reduction::Max => elements.fold(f32::NEG_INFINITY, |max, x| {
+        let value = match kind {
+            ReduceKind::Sum => elements.map(f64::from).sum::<f64>() as f32,
+            ReduceKind::Mean => (elements.map(f64::from).sum::<f64>() / size as f64) as f32,
+            ReduceKind::Max => elements.fold(f32::NEG_INFINITY, |max, x| {
                 if x.is_nan() || max.is_nan() { f32::NAN } else { max.max(x) }
             }),
         };
@@ -107,24 +98,23 @@ mod tests {
     fn axes_are_combined_where_they_lie() {
         let x = [1.0f32, 2.0, 3.0, 4.0, 5.0, f32::NAN];
         let view = || StridedRef::dense(&x, &[2, 3]).unwrap();
-        let run = |reduction, axis, shape: &[usize]| {
+        let run = |kind, axis, shape: &[usize]| {
             let mut out = vec![0.0; shape.iter().product()];
             let to = StridedMut::dense(&mut out, shape).unwrap();
-            reduce(view(), axis, reduction, to).unwrap();
+            reduce(view(), Reduce { kind, axis }, to).unwrap();
             out
         };
-        assert_eq!(run(Reduction::Sum, 0, &[1, 3])[..2], [5.0, 7.0]);
-        assert_eq!(run(Reduction::Mean, 1, &[2, 1])[0], 2.0);
-        assert_eq!(run(Reduction::Max, 0, &[1, 3])[..2], [4.0, 5.0]);
-        assert!(run(Reduction::Max, 1, &[2, 1])[1].is_nan());
+        assert_eq!(run(ReduceKind::Sum, 0, &[1, 3])[..2], [5.0, 7.0]);
+        assert_eq!(run(ReduceKind::Mean, 1, &[2, 1])[0], 2.0);
+        assert_eq!(run(ReduceKind::Max, 0, &[1, 3])[..2], [4.0, 5.0]);
+        assert!(run(ReduceKind::Max, 1, &[2, 1])[1].is_nan());
         let empty = StridedRef::dense(&x, &[2, 0]).unwrap();
         let mut out = [7.0f32; 2];
         let to = StridedMut::dense(&mut out, &[2, 1]).unwrap();
-        reduce(empty, 1, Reduction::Max, to).unwrap();
+        reduce(empty, Reduce { kind: ReduceKind::Max, axis: 1 }, to).unwrap();
         assert_eq!(out, [f32::NEG_INFINITY; 2]);
-        assert!(
-            reduce(view(), 2, Reduction::Max, StridedMut::dense(&mut out, &[2]).unwrap()).is_err()
-        );
+        let beyond = Reduce { kind: ReduceKind::Max, axis: 2 };
+        assert!(reduce(view(), beyond, StridedMut::dense(&mut out, &[2]).unwrap()).is_err());
     }
 
     #[test]

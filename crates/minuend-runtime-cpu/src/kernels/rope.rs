@@ -1,18 +1,11 @@
 //! Rotary position embedding (Su et al., 2021).
 
+use minuend_ir::decompose::rope_frequencies;
+use minuend_ir::ops::RopeLayout;
 use rayon::prelude::*;
 
 use super::view::rows_per_task;
 use super::{KernelError, StridedMut, StridedRef};
-
-/// Which elements of a head form the rotated pairs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RopeLayout {
-    /// `(0, 1), (2, 3), ..`
-    Interleaved,
-    /// `(i, i + d / 2)`
-    HalfSplit,
-}
 
 /// Rotates pair `i` of every head of `x: [B, H, S, d]` by the angle `position * theta^(-2 i / d)`
 /// into `out` of the same shape. `positions` has length `S`, or `B * S` for positions of each batch
@@ -76,8 +69,7 @@ struct Table {
 impl Table {
     fn new(positions: &[i64], theta: f64, head_dim: usize) -> Self {
         let pairs = head_dim / 2;
-        let frequencies: Vec<f64> =
-            (0..pairs).map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64)).collect();
+        let frequencies: Vec<f64> = rope_frequencies(theta, head_dim).collect();
         let mut cos = vec![0.0; positions.len() * pairs];
         let mut sin = vec![0.0; positions.len() * pairs];
         cos.par_chunks_exact_mut(pairs)
