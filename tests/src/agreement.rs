@@ -1,105 +1,72 @@
 //! Whether what a runner computes is what the interpreter computes.
 
-use minuend_interp::{Data, Tensor};
+use minuend::Device;
+use minuend_conform::comparison::{Allowance, compare};
+use minuend_conform::problem::Problem;
+use minuend_conform::runners::Runner;
+use minuend_conform::{Accuracy, ConformError, Reference, check};
+use minuend_interp::Tensor;
 
-use crate::problem::Problem;
-use crate::runners::{Runner, interpret};
-
-/// The rounding of one f32 operation.
-const UNIT: f64 = 1.0 / (1 << 24) as f64;
-
-/// Runs a problem in every way and panics at the first disagreement with the interpreter.
-pub fn assert_agree(problem: &Problem) {
-    let expected = interpret(&problem.graph, &problem.runs, &problem.weights);
-    let magnitudes = interpret(&problem.magnitudes, &problem.runs, &problem.weights);
-    let mut as_given = None;
+/// Runs a problem in every way on a device; an error names the first disagreement with the interpreter.
+/// What the device says it cannot run is [`Outcome::Unsupported`].
+pub fn agreement(
+    problem: &Problem,
+    device: &dyn Device,
+    accuracy: Accuracy,
+) -> Result<Outcome, String> {
+    let at = |runner: Runner, what: String| format!("{}, {runner:?}: {what}", problem.name);
+    let reference =
+        Reference::of(problem).map_err(|error| at(Runner::Kernels, error.to_string()))?;
+    let mut unsupported = None;
     for runner in Runner::ALL {
-        assert_launches(problem, runner);
-        let found = runner.run(problem);
-        for (run, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            assert_eq!(found.len(), expected.len());
-            for (output, (found, expected)) in found.iter().zip(expected).enumerate() {
-                let tolerance = problem.tolerances[output];
-                let units = match runner {
-                    Runner::Decomposed => tolerance.decomposed,
-                    Runner::Kernels | Runner::AfterText | Runner::Raised => tolerance.fused,
-                };
-                let difference = difference(found, expected, &magnitudes[run][output], units);
-                if let Some(difference) = difference {
-                    let name = &problem.name;
-                    panic!("{name}, {runner:?}, run {run}, output {output}: {difference}");
-                }
+        match check(problem, &reference, runner, device, accuracy) {
+            Ok(verdict) => match verdict.fault {
+                Some(fault) => return Err(at(runner, fault)),
+                None => continue,
+            },
+            Err(error) if error.is_unsupported() => {
+                unsupported = Some(at(runner, error.to_string()))
             }
-        }
-        match runner {
-            Runner::Kernels => as_given = Some(found),
-            Runner::AfterText => assert_identical(problem, as_given.as_deref(), &found),
-            Runner::Raised | Runner::Decomposed => {}
+            Err(error) => return Err(at(runner, error.to_string())),
         }
     }
-}
-
-fn assert_launches(problem: &Problem, runner: Runner) {
-    let program = runner.program(problem);
-    for (mnemonic, times) in &problem.launches {
-        // Decomposed, nothing is fused, and there may be what fusion leaves none of.
-        let is_decomposed = runner == Runner::Decomposed;
-        if is_decomposed && *times == 0 {
-            continue;
-        }
-        let times = if is_decomposed { 0 } else { *times };
-        let found = program.launches_of(mnemonic);
-        assert_eq!(found, times, "{}, {runner:?}: launches of {mnemonic}", problem.name);
+    if let Some(reason) = unsupported {
+        return Ok(Outcome::Unsupported(reason));
     }
+    let outputs = |runner: Runner| {
+        runner.run(problem, device).map_err(|error: ConformError| at(runner, error.to_string()))
+    };
+    let (before, after) = (outputs(Runner::Kernels)?, outputs(Runner::AfterText)?);
+    identical(&before, &after).map_err(|what| at(Runner::AfterText, what))?;
+    Ok(Outcome::Agrees)
 }
 
-/// Equality but for the sign of zeros, NaN being NaN.
-fn assert_identical(problem: &Problem, before: Option<&[Vec<Tensor>]>, after: &[Vec<Tensor>]) {
-    let before = before.unwrap_or_default();
+/// What came out where nothing disagrees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every runner computes what the interpreter computes.
+    Agrees,
+    /// The device has no kernel for an op.
+    Unsupported(String),
+}
+
+/// Runs a problem in every way on a device that runs every op to a few roundings, and panics at the
+/// first disagreement with the interpreter.
+pub fn assert_agree(problem: &Problem, device: &dyn Device) {
+    assert_eq!(agreement(problem, device, Accuracy::Library), Ok(Outcome::Agrees));
+}
+
+/// Equality but for the sign of zeros, NaN being NaN: the text of a graph says all that matters.
+fn identical(before: &[Vec<Tensor>], after: &[Vec<Tensor>]) -> Result<(), String> {
     assert_eq!(before.len(), after.len());
     for (run, (before, after)) in before.iter().zip(after).enumerate() {
         for (output, (before, after)) in before.iter().zip(after).enumerate() {
-            if let Some(difference) = difference(after, before, before, 0.0) {
-                let name = &problem.name;
-                panic!("{name}, after text, run {run}, output {output}: {difference}");
+            let (magnitude, accuracy) = (before, Accuracy::Library);
+            let exactly = Allowance { units: 0.0, magnitude, slack: None, accuracy };
+            if let Some(fault) = compare(after, before, &exactly).fault {
+                return Err(format!("run {run}, output {output}: {fault}"));
             }
         }
     }
-}
-
-/// In words, the first element that is further off than `units` roundings of its magnitude.
-pub fn difference(
-    found: &Tensor,
-    expected: &Tensor,
-    magnitude: &Tensor,
-    units: f64,
-) -> Option<String> {
-    let type_of = |tensor: &Tensor| format!("{}{:?}", tensor.dtype(), tensor.shape());
-    if type_of(found) != type_of(expected) {
-        return Some(format!("is {}, expected {}", type_of(found), type_of(expected)));
-    }
-    let (Data::Reals(a), Data::Reals(b)) = (found.data(), expected.data()) else {
-        return (found.data() != expected.data())
-            .then(|| format!("is {:?}, expected {:?}", found.data(), expected.data()));
-    };
-    let magnitude = magnitude.reals().unwrap();
-    assert!(magnitude.len() == 1 || magnitude.len() == b.len());
-    for (index, (a, b)) in a.iter().zip(b).enumerate() {
-        // What is too large for f32 is infinite there.
-        let b = if (*b as f32).is_infinite() { f64::from(*b as f32) } else { *b };
-        let magnitude = magnitude[index % magnitude.len()].abs();
-        // Results below the normal range of f32 may be flushed to zero, unless they must be exact.
-        let floor = if units == 0.0 { 0.0 } else { f64::from(f32::MIN_POSITIVE) };
-        let allowed = units * UNIT * magnitude + floor;
-        let is_close = *a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= allowed;
-        if !is_close {
-            let off = (a - b).abs() / (UNIT * magnitude);
-            let shape = found.shape();
-            return Some(format!(
-                "element {index} of {shape:?} is {a}, expected {b}: off by {off:.1} roundings of \
-                 {magnitude}, allowed {units}"
-            ));
-        }
-    }
-    None
+    Ok(())
 }

@@ -9,8 +9,8 @@ use minuend::ir::ops::{
 use minuend::ir::{DType, Dim, Emit, Emitted, Graph, Op, Real, TensorType, ValueId};
 use minuend_interp::Tensor;
 
-use crate::random_values::{RandomValues, Values};
-use crate::weight_table::WeightTable;
+use minuend_conform::random_values::{RandomValues, Values};
+use minuend_conform::weight_table::WeightTable;
 
 /// Writes a graph by making random choices.
 pub struct Author {
@@ -48,7 +48,7 @@ impl Author {
     /// A weight of reals in -1..1, in a random float type, widened to f32.
     pub fn weight(&mut self, shape: &[usize]) -> Emitted {
         let dtype = self.random.pick(&[DType::F32, DType::F32, DType::Bf16, DType::F16]);
-        let tensor: Tensor = self.random.tensor(dtype, shape, &Values::Within(1.0));
+        let tensor: Tensor = self.random.tensor(dtype, shape, &Values::Within(1.0)).unwrap();
         let name = format!("w{}", self.weight_count);
         self.weight_count += 1;
         self.weights.insert(&name, tensor);

@@ -14,9 +14,9 @@ use minuend::ir::{
 use minuend_interp::Tensor;
 
 use crate::idioms::{Author, Heads};
-use crate::problem::{Problem, Sizes, Tolerance, bindings, sizes_of};
-use crate::random_values::{RandomValues, Values};
-use crate::weight_table::WeightTable;
+use minuend_conform::problem::{Problem, Sizes, Tolerance, bindings, sizes_of};
+use minuend_conform::random_values::{RandomValues, Values};
+use minuend_conform::weight_table::WeightTable;
 
 /// Sizes at which random graphs are evaluated. All differ from each other, so that mixed-up axes show.
 pub const SIZES: Sizes<'static> = &[("B", 2), ("S", 3), ("P", 4)];
@@ -55,7 +55,7 @@ impl RandomGraph {
         magnitudes.set_return(&largest, &next).unwrap();
         let mut random = RandomValues::new(seed);
         let mut arguments = |tokens: u64| {
-            let bindings = bindings(&self.graph, &[("B", 2), ("S", tokens), ("P", 0)]);
+            let bindings = bindings(&self.graph, &[("B", 2), ("S", tokens), ("P", 0)]).unwrap();
             let types =
                 self.graph.inputs().iter().filter_map(|id| match &self.graph.node(*id).op {
                     Op::Input(op) if op.kind == InputKind::Argument => Some(&op.ty),
@@ -67,7 +67,7 @@ impl RandomGraph {
         self.graph.set_level(GraphLevel::Source);
         Problem {
             name: format!("random graph {seed}"),
-            tolerances: vec![Tolerance { fused: units, decomposed: units }; largest.len()],
+            tolerances: vec![Tolerance::units(units); largest.len()],
             graph: self.graph,
             magnitudes,
             runs,
@@ -83,7 +83,7 @@ fn input(random: &mut RandomValues, ty: &TensorType, bindings: &Bindings) -> Ten
         DType::Bool => Values::Truth,
         DType::F32 | DType::F16 | DType::Bf16 => Values::Within(1.0),
     };
-    random.tensor(ty.dtype, &sizes_of(ty, bindings), &values)
+    random.tensor(ty.dtype, &sizes_of(ty, bindings).unwrap(), &values).unwrap()
 }
 
 /// The graph of a seed. `narrow` lets it hold activations in 16 bits, which not every target runs.
@@ -96,7 +96,7 @@ pub fn random_graph(seed: u64, narrow: bool) -> RandomGraph {
     let written = write(&mut author, narrow);
     let Author { mut graph, mut random, weights, .. } = author;
     graph.set_return(&written.outputs, &written.states).unwrap();
-    let bindings = bindings(&graph, SIZES);
+    let bindings = bindings(&graph, SIZES).unwrap();
     let types = graph.inputs().iter().map(|id| graph.ty(id.result(0)));
     let inputs = types.map(|ty| input(&mut random, ty, &bindings)).collect();
     RandomGraph { graph, inputs, weights }
@@ -147,7 +147,7 @@ fn write(author: &mut Author, narrow: bool) -> Written {
     let new = author.graph.cast(new, DType::F32).unwrap();
     let all = author.graph.concat(0, &[old, new]).unwrap();
     let mut written = Written { outputs: Vec::new(), states: vec![all] };
-    let bindings = bindings(&author.graph, SIZES);
+    let bindings = bindings(&author.graph, SIZES).unwrap();
     let mut pool = Pool { values: vec![hidden], narrow, bindings };
 
     let table = author.weight(&[VOCABULARY, width]).unwrap();

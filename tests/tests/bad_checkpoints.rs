@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use minuend::{
-    CompileOptions, Continue, Error, GenerateOptions, LogitRows, Model, ModelConfig, Sampling,
-    TokenModel, generate,
+    CompileOptions, Continue, Error, GenerateOptions, LogitRows, Model, ModelConfig, RequestError,
+    Sampling, TokenModel, generate,
 };
 use minuend_tests::models;
 use minuend_tests::random_values::RandomValues;
@@ -151,6 +151,28 @@ fn weights_with_damaged_values() {
         }
     }
     assert!(outcomes.ran > 0 && outcomes.refused > 0, "{outcomes:?}");
+}
+
+/// Weights of nothing but NaN: there is no most likely token, wherever it is looked for.
+#[test]
+fn no_token_where_no_logit_is_finite() {
+    let directory = copy_of("tiny-diffv2");
+    let path = directory.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[header..].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let model = Model::open(directory.path()).unwrap();
+    let assert_refuses = |model: &mut dyn TokenModel| {
+        let found = model.feed_greedy(&[1, 2, 3, 4], 2);
+        assert!(matches!(found, Err(Error::Request(RequestError::NoFiniteLogit))), "{found:?}");
+        assert_eq!(model.position(), 2);
+    };
+    for rows in [LogitRows::All, LogitRows::Last] {
+        let compiled = model.compile(cpu(), rows, &CompileOptions::default()).unwrap();
+        assert_refuses(&mut compiled.session(16).unwrap());
+        assert_refuses(&mut model.interpreted(rows).unwrap());
+    }
 }
 
 /// Configs that are read without weights: extreme shapes of small cost.

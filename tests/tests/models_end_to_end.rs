@@ -7,6 +7,7 @@ use std::path::Path;
 use minuend::{
     Architecture, CompileOptions, CompiledModel, Continue, ExpectedOutputs, GenerateOptions,
     LogitRows, Logits, Model, ModelConfig, Sampling, TokenModel, check_outputs, errors, generate,
+    most_likely,
 };
 use minuend_tests::models;
 use minuend_tests::runners::cpu;
@@ -185,6 +186,33 @@ fn logits_of_the_last_token_alone() {
     }
 }
 
+/// A greedy step gives the token that its logits give, whether the program or the host looks for it.
+#[test]
+fn greedy_steps_of_several_sequences() {
+    for directory in models::all() {
+        let (name, model) = (file_name(&directory), Model::open(&directory).unwrap());
+        let [all, last] = [LogitRows::All, LogitRows::Last].map(|rows| compile(&model, rows));
+        let outputs = |compiled: &CompiledModel| -> Vec<String> {
+            let outputs = compiled.executable().program().outputs.iter();
+            outputs.map(|output| output.name.to_string()).collect()
+        };
+        assert_eq!(outputs(&all), ["logits"], "{name}");
+        assert_eq!(outputs(&last), ["logits", "token"], "{name}");
+        let [mut by_logits, mut on_host, mut by_program] =
+            [&last, &all, &last].map(|compiled| compiled.session(64).unwrap());
+        let mut next = ids(model.config(), 3, 7);
+        for _ in 0..4 {
+            let logits = by_logits.feed(&next, 3).unwrap();
+            let expected: Vec<u32> =
+                (0..3).map(|row| most_likely(logits.last(row)).unwrap()).collect();
+            assert_eq!(on_host.feed_greedy(&next, 3).unwrap(), expected, "{name}");
+            assert_eq!(by_program.feed_greedy(&next, 3).unwrap(), expected, "{name}");
+            assert_eq!(by_program.position(), by_logits.position());
+            next = expected;
+        }
+    }
+}
+
 /// The ops of a model that are fused whole, and those that fusion leaves none of.
 #[test]
 fn every_layer_is_fused() {
@@ -206,6 +234,7 @@ fn every_layer_is_fused() {
             assert_eq!(norms, 2 * layers + 1, "{name}");
             // Packed q, k, v (and lambda); o; gate and up; down. Then the head.
             assert_eq!(count("matmul"), 4 * layers + 1, "{name}");
+            assert_eq!(count("arg_max"), usize::from(rows == LogitRows::Last), "{name}");
             for op in ["silu", "sigmoid", "reduce_mean", "cos", "sin", "rsqrt", "select"] {
                 assert_eq!(count(op), 0, "{name}: {op}");
             }

@@ -15,6 +15,7 @@ use minuend_tests::agreement::assert_agree;
 use minuend_tests::decomposing_target::is_fused;
 use minuend_tests::models;
 use minuend_tests::random_graph::{RandomGraph, random_graph};
+use minuend_tests::runners::cpu;
 
 /// The passes of the standard pipeline that need no target.
 const PASSES: [&str; 12] = [
@@ -164,7 +165,7 @@ fn random_graphs_on_the_cpu() {
     // overwritten buffer leaves none.
     let units = f64::from(1 << 14);
     for seed in 3000..3150 {
-        assert_agree(&random_graph(seed, false).problem(seed, units));
+        assert_agree(&random_graph(seed, false).problem(seed, units), cpu());
     }
 }
 

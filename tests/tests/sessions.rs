@@ -275,6 +275,42 @@ fn a_cache_may_be_appended_to_itself() {
     }
 }
 
+/// Outputs come in the order asked for; states go on whichever they are.
+#[test]
+fn chosen_outputs() {
+    let text = "graph @chosen(%k: state f32[P, 3], %x: f32[S, 3]) where P in 0..=64, S in 1..=8 {
+  %n = concat %k, %x {axis = 0} : f32[P + S, 3]
+  %most = arg_max %n {axis = 0} : i64[3]
+  %total = reduce_sum %n {axis = 0} : f32[1, 3]
+  return %total, %most, %n -> %k
+}";
+    let graph = minuend::ir::text::parse(text).unwrap().remove(0);
+    let compiled = minuend::compile(graph, cpu().target(), &CompileOptions::default()).unwrap();
+    let weights = minuend_tests::weight_table::WeightTable::default();
+    let executable = Executable::load(cpu(), compiled.program, &weights).unwrap();
+    let mut session = executable.session(16).unwrap();
+    let row = |values: [f32; 3]| [HostTensor::from_f32(&[1, 3], &values).unwrap()];
+    let total = |values: [f32; 3]| HostTensor::from_f32(&[1, 3], &values).unwrap();
+    let most = |values: [i64; 3]| HostTensor::from_i64(&[3], &values).unwrap();
+
+    let error = session.run_for(&row([0.0; 3]), &[1, 2]).unwrap_err();
+    assert_eq!(error.to_string(), "output 2 is asked for, the program has 2");
+    assert_eq!(session.position(), 0);
+
+    assert_eq!(session.run_for(&row([1.0, 2.0, 3.0]), &[]).unwrap(), []);
+    let found = session.run_for(&row([2.0, 2.0, f32::NAN]), &[1]).unwrap();
+    assert_eq!(found, [most([1, 0, 0])]);
+    let found = session.run_for(&row([3.0, 1.0, f32::INFINITY]), &[1, 1]).unwrap();
+    assert_eq!(found, [most([2, 0, 0]), most([2, 0, 0])]);
+    session.reset();
+    let expected = [total([4.0, 5.0, 6.0]), most([0, 0, 0])];
+    assert_eq!(session.run(&row([4.0, 5.0, 6.0])).unwrap(), expected);
+    session.reset();
+    let found = session.run_for(&row([4.0, 5.0, 6.0]), &[1, 0]).unwrap();
+    assert_eq!(found, [expected[1].clone(), expected[0].clone()]);
+    assert_eq!(session.position(), 1);
+}
+
 #[test]
 fn a_full_session_ends_the_text() {
     let compiled = compiled();

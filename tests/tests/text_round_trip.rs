@@ -61,10 +61,10 @@ fn a_parsed_model_computes_the_same() {
     standard(&CpuTarget).run(&mut fused, &PipelineOptions::default(), None).unwrap();
     let parsed = round_trip(&fused, "legal");
     let mut random = RandomValues::new(3);
-    let bindings = bindings(&fused, &[("B", 2), ("S", 3), ("P", 4)]);
+    let bindings = bindings(&fused, &[("B", 2), ("S", 3), ("P", 4)]).unwrap();
     let mut tensor = |ty: &minuend::ir::TensorType| -> Tensor {
         let values = if ty.dtype == DType::I64 { Values::Below(97) } else { Values::Within(1.0) };
-        random.tensor(ty.dtype, &sizes_of(ty, &bindings), &values)
+        random.tensor(ty.dtype, &sizes_of(ty, &bindings).unwrap(), &values).unwrap()
     };
     let inputs: Vec<Tensor> =
         fused.inputs().iter().map(|id| tensor(fused.ty(id.result(0)))).collect();

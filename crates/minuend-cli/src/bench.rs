@@ -2,14 +2,18 @@
 
 mod attention;
 mod compile_time;
+mod matmul;
 mod memory;
+mod one_op;
 mod speed;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
-use minuend::{Model, ModelConfig};
+use minuend::ir::DType;
+use minuend::{Device, Model, ModelConfig};
 
 use crate::failure::Failure;
 use crate::progress;
@@ -28,19 +32,24 @@ system tells it, the largest resident set of this process before the copy was
 measured.
 
 --compile-only needs no weights and measures the compiler: graph, passes, plan,
-and binding the plan to sizes. --attention measures one fused differential
-attention: 4 pairs of query heads, 4 key/value heads, 512 tokens, head width 64,
-causal, f32, arguments and result copied each time.
+and binding the plan to sizes.
+
+--attention measures one fused differential attention, causal, f32; --matmul one
+product of an f32 matrix with a stored weight. Each is timed twice: one run at a
+time with arguments and result copied, and many runs one after the other with
+everything resident on the device. 'First result' is the time from the start of
+the process to the first result on the host.
 
 Example:
   minuend bench --config examples/configs/diffv2-200m.json --random-weights
   minuend bench --config examples/configs/diffv2-8b.json --compile-only
-  minuend bench --attention";
+  minuend bench --attention --tokens 4096 --device wgpu
+  minuend bench --matmul 512x512x512";
 
 /// Measure speed, memory and compile time
 #[derive(Args)]
 #[command(after_help = HELP)]
-#[command(group = ArgGroup::new("subject").args(["model", "config", "attention"]).required(true))]
+#[command(group = ArgGroup::new("subject").args(["model", "config", "attention", "matmul"]).required(true))]
 #[command(group = ArgGroup::new("without_checkpoint").args(["random_weights", "compile_only"]).multiple(true))]
 pub(crate) struct BenchArgs {
     /// Checkpoint directory
@@ -53,11 +62,38 @@ pub(crate) struct BenchArgs {
     #[arg(long, requires = "config")]
     random_weights: bool,
     /// Measure the compiler only
-    #[arg(long, conflicts_with = "attention")]
+    #[arg(long, conflicts_with_all = ["attention", "matmul"])]
     compile_only: bool,
     /// Measure one fused differential attention instead of a model
     #[arg(long)]
     attention: bool,
+    /// Measure one matrix product, [M, K] times [N, K] transposed, instead of a model
+    #[arg(long, value_name = "MxNxK", value_parser = matmul::parse_sizes)]
+    matmul: Option<matmul::Sizes>,
+    /// With --attention: pairs of query heads
+    #[arg(long, value_name = "N", default_value = "4", value_parser = at_least_1())]
+    pairs: u32,
+    /// With --attention: key/value heads
+    #[arg(long, value_name = "N", default_value = "4", value_parser = at_least_1())]
+    kv_heads: u32,
+    /// With --attention: query tokens
+    #[arg(long, value_name = "N", default_value = "512", value_parser = at_least_1())]
+    tokens: u32,
+    /// With --attention: tokens in front of the queries' own, as in a cache
+    #[arg(long, value_name = "N", default_value = "0")]
+    past: u32,
+    /// With --attention: width of a head
+    #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_1())]
+    head_dim: u32,
+    /// With --matmul: type of the stored weight, f32, f16 or bf16
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = matmul::parse_dtype)]
+    dtype: DType,
+    /// auto, cpu, wgpu, wgpu:INDEX or wgpu:NAME
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+    /// Kernel family, as `minuend devices` lists them; the device's best exact one by default
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
     /// Tokens of each prompt
     #[arg(long, value_name = "N", default_value = "128", value_parser = at_least_1())]
     prompt_tokens: u32,
@@ -101,6 +137,13 @@ impl BenchArgs {
         Ok(progress::during("making random weights", || Model::random(config, SEED)))
     }
 
+    fn device(&self) -> Result<Arc<dyn Device>, minuend::Error> {
+        match &self.variant {
+            None => minuend::open_device(&self.device, self.threads()),
+            Some(variant) => minuend::open_variant(&self.device, self.threads(), variant),
+        }
+    }
+
     /// What is measured, as given.
     fn subject(&self) -> String {
         let path = self.model.as_ref().or(self.config.as_ref());
@@ -108,9 +151,12 @@ impl BenchArgs {
     }
 }
 
-pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
+/// `started` is when the process began.
+pub(crate) fn bench(args: &BenchArgs, started: Instant) -> Result<(), Failure> {
     if args.attention {
-        attention::measure(args)
+        one_op::measure(args, &attention::one_op(args)?, started)
+    } else if let Some(sizes) = args.matmul {
+        one_op::measure(args, &matmul::one_op(sizes, args.dtype), started)
     } else if args.compile_only {
         compile_time::measure(args)
     } else {

@@ -1,7 +1,10 @@
 //! `minuend devices`: what this build can run on.
 
+use std::fmt::Write;
+
 use clap::Args;
-use serde_json::json;
+use minuend::{DeviceInfo, VariantInfo};
+use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::output;
@@ -9,7 +12,8 @@ use crate::output;
 /// List the devices that this build can run on
 #[derive(Args)]
 #[command(
-    after_help = "The first is what --device auto takes.\n\nExample:\n  minuend devices --json"
+    after_help = "The first is what --device auto takes. A variant is a family of kernels.\n\n\
+                  Example:\n  minuend devices --json"
 )]
 pub(crate) struct DevicesArgs {
     /// Print one JSON object
@@ -20,12 +24,35 @@ pub(crate) struct DevicesArgs {
 pub(crate) fn devices(args: &DevicesArgs) -> Result<(), Failure> {
     let devices = minuend::devices()?;
     if args.json {
-        let devices: Vec<_> = devices
-            .iter()
-            .map(|device| json!({ "name": device.name, "description": device.description }))
-            .collect();
+        let devices: Vec<Value> = devices.iter().map(as_json).collect();
         return output::print_json(&json!({ "devices": devices }));
     }
-    let lines = devices.iter().map(|device| format!("{:<8} {}\n", device.name, device.description));
-    output::print(&lines.collect::<String>())
+    output::print(&listing(&devices))
+}
+
+fn as_json(device: &DeviceInfo) -> Value {
+    let DeviceInfo { name, description, details, variants } = device;
+    let details: Map<String, Value> =
+        details.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    let variant =
+        |variant: &VariantInfo| json!({ "name": variant.name, "unavailable": variant.unavailable });
+    let variants: Vec<Value> = variants.iter().map(variant).collect();
+    json!({ "name": name, "description": description, "details": details, "variants": variants })
+}
+
+fn listing(devices: &[DeviceInfo]) -> String {
+    let mut text = String::new();
+    for DeviceInfo { name, description, details, variants } in devices {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{name:<8} {}", output::plain(description));
+        for (key, value) in details {
+            let _ = writeln!(text, "           {key}: {}", output::plain(value));
+        }
+        for VariantInfo { name, unavailable } in variants {
+            let why = unavailable.as_ref();
+            let why = why.map_or_else(|| "available".into(), |why| format!("unavailable: {why}"));
+            let _ = writeln!(text, "           variant {name}: {}", output::plain(&why));
+        }
+    }
+    text
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use minuend::ir::text::ParseErrors;
 use minuend::{CompileError, ModelError, RequestError};
+use minuend_conform::ConformError;
 
 /// Most lines of an error's message that are told.
 const MAX_PARTS: usize = 12;
@@ -15,6 +16,18 @@ pub(crate) enum Failure {
     /// The library refused.
     #[error(transparent)]
     Minuend(#[from] minuend::Error),
+    /// A conformance check could not be set up, or a report could not be read.
+    #[error(transparent)]
+    Conform(#[from] ConformError),
+    /// A file that should be a report.
+    #[error("{}: {source}", path.display())]
+    Report { path: PathBuf, source: ConformError },
+    /// A filter that no case contains.
+    #[error("--filter {filter}: no case contains it; names are like matmul/weight 7x2 bf16")]
+    NoCase { filter: String },
+    /// Nothing to check on.
+    #[error("no device can be checked: {reasons}")]
+    NoDevice { reasons: String },
     /// A file could not be read.
     #[error("{}: cannot read the file: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
@@ -27,7 +40,7 @@ pub(crate) enum Failure {
     /// A text graph has errors. Several lines: each error has its place shown.
     #[error("{}", rendered(path, source_text, errors))]
     Graph { path: PathBuf, source_text: String, errors: ParseErrors },
-    /// `verify` found outputs that differ; they have been told.
+    /// A check found outputs that differ; they have been told.
     #[error("outputs differ")]
     Different,
     /// A program lost the op that was to be measured.
@@ -54,6 +67,9 @@ pub(crate) enum Failure {
          (max_position_embeddings); ask for fewer"
     )]
     BenchTokens { prompt: usize, new: usize, limit: usize },
+    /// Pairs that do not share key/value heads evenly.
+    #[error("--pairs {pairs} is not a multiple of --kv-heads {kv_heads}")]
+    BenchHeads { pairs: usize, kv_heads: usize },
 }
 
 impl Failure {

@@ -1,13 +1,14 @@
 //! `minuend`: compile and run Differential Transformer V2 models from the command line.
 //!
 //! Results go to stdout, everything else to stderr. The exit code is 0 for success, 1 when `verify`
-//! finds a difference, 2 for an error; an error is told as `error: ...`, before anything was printed
+//! or `conform` finds a difference, 2 for an error; an error is told as `error: ...`, before anything was printed
 //! on stdout wherever it can be known by then.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod bench;
 mod compile;
+mod conform;
 mod devices;
 mod failure;
 mod inspect;
@@ -19,6 +20,7 @@ mod units;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
@@ -42,6 +44,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Compile(compile::CompileArgs),
     Devices(devices::DevicesArgs),
+    Conform(conform::ConformArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -51,6 +54,7 @@ const DIFFERENT: u8 = 1;
 const ERROR: u8 = 2;
 
 fn main() -> ExitCode {
+    let started = Instant::now();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are no errors.
@@ -66,7 +70,8 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Compile(args) => compile::compile(&args),
         Command::Devices(args) => devices::devices(&args),
-        Command::Bench(args) => bench::bench(&args),
+        Command::Conform(args) => conform::conform(&args),
+        Command::Bench(args) => bench::bench(&args, started),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

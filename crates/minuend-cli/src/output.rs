@@ -21,3 +21,11 @@ pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
 pub(crate) fn log(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
+
+/// Text on one line without control characters: what comes from devices and files must not steer a
+/// terminal.
+pub(crate) fn plain(text: &str) -> String {
+    let shown =
+        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}

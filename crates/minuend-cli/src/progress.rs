@@ -1,10 +1,10 @@
-//! A spinner for work that takes a while.
+//! Spinners and bars for work that takes a while.
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Work that is over sooner shows nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,4 +31,23 @@ pub(crate) fn during<T>(message: &'static str, work: impl FnOnce() -> T) -> T {
         drop(done);
         result
     })
+}
+
+/// Does `work`, which tells how many of how many parts are done and which part comes now. A bar shows
+/// that if stderr is a terminal.
+pub(crate) fn counted<T>(work: impl FnOnce(&mut dyn FnMut(usize, usize, &str)) -> T) -> T {
+    if !io::stderr().is_terminal() {
+        return work(&mut |_, _, _| {});
+    }
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}") {
+        bar.set_style(style);
+    }
+    let result = work(&mut |done, total, part| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(part.to_string());
+    });
+    bar.finish_and_clear();
+    result
 }

@@ -2,7 +2,7 @@
 
 use minuend_ir::{DType, Legality, Op, OpInstance, OpSupport};
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Tail};
 use crate::target::{CodegenError, Target};
 
 /// The kernels of the CPU device are Rust functions; this says which ops and types they cover.
@@ -86,6 +86,7 @@ impl Target for CpuTarget {
             op: op.op.clone(),
             operands: op.operands.iter().map(|ty| ty.dtype).collect(),
             results: op.results.iter().map(|ty| ty.dtype).collect(),
+            tail: Tail::None,
         })
     }
 
@@ -97,6 +98,7 @@ impl Target for CpuTarget {
             | Op::Select
             | Op::Cast(_)
             | Op::Reduce(_)
+            | Op::ArgMax(_)
             | Op::Softmax(_) => true,
             // All rows of the lhs are one matrix; a weight is read as stored.
             Op::Matmul(_) => operand == 1,

@@ -8,7 +8,8 @@
 mod cpu;
 mod kernel;
 mod target;
+pub mod wgsl;
 
 pub use cpu::CpuTarget;
-pub use kernel::Kernel;
+pub use kernel::{Kernel, Tail, TailOperand, TailStep};
 pub use target::{CodegenError, Target};

@@ -28,4 +28,10 @@ pub trait Target: OpSupport + Send + Sync {
     /// strided operand to a dense buffer first. `dense_last_axis` says that elements along the last
     /// axis lie next to each other.
     fn reads_strided(&self, op: &Op, operand: usize, dense_last_axis: bool) -> bool;
+
+    /// True if the target makes `kernel`, whose tail is not empty. The plan asks it for every op that
+    /// it would add to a kernel, and stores the value in between where the answer is no.
+    fn fuses(&self, _kernel: &Kernel) -> bool {
+        false
+    }
 }

@@ -119,6 +119,10 @@ pub(crate) fn apply(
             let [x] = exactly(operands)?;
             vec![reduce::reduce(*op, x)?]
         }
+        Op::ArgMax(op) => {
+            let [x] = exactly(operands)?;
+            vec![reduce::arg_max(*op, x)?]
+        }
         Op::Softmax(op) => {
             let [x] = exactly(operands)?;
             vec![reduce::softmax(*op, x)?]

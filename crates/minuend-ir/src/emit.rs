@@ -124,6 +124,10 @@ pub trait Emit {
     fn reduce(&mut self, kind: ReduceKind, axis: usize, x: ValueId) -> Emitted {
         self.value(Op::Reduce(Reduce { kind, axis }), &[x])
     }
+    /// Index of the largest finite element along one axis, which goes: i64.
+    fn arg_max(&mut self, axis: usize, x: ValueId) -> Emitted {
+        self.value(Op::ArgMax(ArgMax { axis }), &[x])
+    }
     /// Softmax along one axis.
     fn softmax(&mut self, axis: usize, x: ValueId) -> Emitted {
         self.value(Op::Softmax(Softmax { axis }), &[x])

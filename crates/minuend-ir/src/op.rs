@@ -51,6 +51,8 @@ pub enum Op {
     Gather(Gather),
     /// A reduction.
     Reduce(Reduce),
+    /// Where the largest element is.
+    ArgMax(ArgMax),
     /// Softmax.
     Softmax(Softmax),
     /// Matrix product.
@@ -93,6 +95,7 @@ impl Op {
             Op::Broadcast(_) => "broadcast",
             Op::Gather(_) => "gather",
             Op::Reduce(op) => op.kind.name(),
+            Op::ArgMax(_) => "arg_max",
             Op::Softmax(_) => "softmax",
             Op::Matmul(_) => "matmul",
             Op::RmsNorm(_) => "rms_norm",
@@ -141,6 +144,7 @@ impl Op {
             Op::Broadcast(op) => op.infer(operands),
             Op::Gather(op) => op.infer(operands),
             Op::Reduce(op) => op.infer(operands),
+            Op::ArgMax(op) => op.infer(operands),
             Op::Softmax(op) => op.infer(operands),
             Op::Matmul(op) => op.infer(operands),
             Op::RmsNorm(op) => op.infer(operands),

@@ -20,6 +20,6 @@ pub use elementwise::{BinaryOp, Cast, CompareOp, UnaryOp};
 pub use kv_append::KvAppend;
 pub use layout::{Broadcast, Concat, Gather, Reshape, Slice, Transpose};
 pub use matmul::Matmul;
-pub use reduce::{Reduce, ReduceKind, Softmax};
+pub use reduce::{ArgMax, Reduce, ReduceKind, Softmax};
 pub use rms_norm::RmsNorm;
 pub use rope::{Rope, RopeLayout};

@@ -9,17 +9,20 @@
 
 mod arena;
 mod bind;
+mod error;
 mod lifetime;
 mod print;
 mod program;
 mod schedule;
 mod storage_order;
+mod tails;
 
 pub use arena::{ALIGNMENT, Placement};
 pub use bind::{BindError, BoundCopy, BoundLaunch, BoundProgram, BoundStep, BoundTensor};
+pub use error::PlanError;
 pub use print::DisplayProgram;
 pub use program::{
     Argument, Block, CopyStep, Launch, Output, Program, StateSlot, Step, Storage, TensorRef,
     WeightSlot,
 };
-pub use schedule::{PlanError, plan};
+pub use schedule::plan;

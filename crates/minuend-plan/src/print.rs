@@ -74,7 +74,10 @@ impl fmt::Display for DisplayProgram<'_> {
                     let results: Vec<String> =
                         launch.results.iter().map(|t| place(t).to_string()).collect();
                     let kernel = program.kernels.get(launch.kernel);
-                    let kernel = kernel.map_or("?", |kernel| kernel.op.mnemonic());
+                    let kernel = kernel.map_or_else(
+                        || "?".to_string(),
+                        |kernel| format!("{}{}", kernel.op.mnemonic(), kernel.tail),
+                    );
                     let (operands, results) = (operands.join(", "), results.join(", "));
                     writeln!(f, "  {index:4} {kernel} {operands} -> {results} ; {}", launch.label)?;
                 }

@@ -162,13 +162,16 @@ pub struct Program {
 }
 
 impl Program {
-    /// How many steps launch the given op, by mnemonic.
+    /// How often the launches compute the given op, by mnemonic, ops in the tail of a kernel included.
     pub fn launches_of(&self, mnemonic: &str) -> usize {
-        let is_of = |step: &&Step| match step {
-            Step::Launch(launch) => self.kernels[launch.kernel].op.mnemonic() == mnemonic,
-            Step::Copy(_) => false,
+        let count = |step: &Step| match step {
+            Step::Launch(launch) => {
+                let ops = self.kernels[launch.kernel].ops();
+                ops.into_iter().filter(|op| *op == mnemonic).count()
+            }
+            Step::Copy(_) => 0,
         };
-        self.steps.iter().filter(is_of).count()
+        self.steps.iter().map(count).sum()
     }
 
     /// Bytes of all weights in the types they are stored in.

@@ -2,61 +2,25 @@
 
 use std::collections::{HashMap, HashSet};
 
-use minuend_codegen::{CodegenError, Kernel, Target};
+use minuend_codegen::{Kernel, Target};
 use minuend_ir::ops::{InputKind, Slice};
 use minuend_ir::order::topological;
 use minuend_ir::text::ValueNames;
 use minuend_ir::view::{View, dense_strides};
 use minuend_ir::{
-    DType, Dim, Graph, LegalGraph, NodeId, Op, OpInstance, Shape, State, SymbolError, SymbolId,
-    SymbolTable, TensorType, ValueId,
+    DType, Dim, Graph, LegalGraph, NodeId, Op, Shape, State, SymbolId, SymbolTable, TensorType,
+    ValueId,
 };
 use smallvec::{SmallVec, smallvec};
 
+use crate::error::PlanError;
 use crate::lifetime;
 use crate::program::{
     Argument, Block, CopyStep, Launch, Output, Program, StateSlot, Step, Storage, TensorRef,
     WeightSlot,
 };
 use crate::storage_order::result_strides;
-
-/// Why there is no plan.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// The target has no kernel after all.
-    #[error(transparent)]
-    Codegen(#[from] CodegenError),
-    /// A state grows along more than one axis.
-    #[error("state %{name} grows along {axes} axes, at most 1 is supported")]
-    StateGrowth {
-        /// The state.
-        name: String,
-        /// How many axes differ between the state and its next value.
-        axes: usize,
-    },
-    /// A state whose size is not that of one symbol of its own.
-    #[error(
-        "state %{name} grows along axis {axis} of size {found}, expected a symbol alone; every state \
-         that grows with it must grow alike, and no other state may have it as a size"
-    )]
-    StateSize {
-        /// The state.
-        name: String,
-        /// The growing axis.
-        axis: usize,
-        /// The axis' size.
-        found: String,
-    },
-    /// A layout op of a dense tensor that strides cannot express.
-    #[error("{label}: the layout cannot be expressed by strides")]
-    Layout {
-        /// The value.
-        label: String,
-    },
-    /// The capacity of the states could not be declared.
-    #[error(transparent)]
-    Symbol(#[from] SymbolError),
-}
+use crate::tails::{Group, Groups};
 
 /// Name of the symbol that counts the positions for which growing states have memory.
 const CAPACITY: &str = "capacity";
@@ -65,8 +29,14 @@ const CAPACITY: &str = "capacity";
 pub fn plan(graph: &LegalGraph, target: &dyn Target) -> Result<Program, PlanError> {
     let graph = graph.graph();
     let mut planner = Planner::new(graph, target)?;
-    for id in topological(graph) {
-        planner.node(id)?;
+    let order = topological(graph);
+    let groups = Groups::of(graph, target, &order)?;
+    for id in order {
+        match groups.ending_at(id) {
+            Some(group) => planner.launch(group),
+            None if groups.is_unstored(id) => {}
+            None => planner.node(id)?,
+        }
     }
     planner.finish()
 }
@@ -234,7 +204,10 @@ impl<'g> Planner<'g> {
             (op, [source]) if op.is_view() => self.view(op, id.result(0), *source),
             (Op::Concat(op), parts) => self.concat(op.axis, id.result(0), parts),
             (Op::KvAppend(op), [cache, new]) => self.append(op.axis, id.result(0), *cache, *new),
-            _ => self.launch(id, &operands),
+            _ => {
+                self.launch(&Group::alone(graph, self.target, id)?);
+                Ok(())
+            }
         }
     }
 
@@ -339,27 +312,27 @@ impl<'g> Planner<'g> {
         Ok(())
     }
 
-    fn launch(&mut self, id: NodeId, values: &[ValueId]) -> Result<(), PlanError> {
-        let instance = OpInstance::of(self.graph, id);
-        let kernel = self.target.select(&instance)?;
-        let op = &self.graph.node(id).op;
-        let mut operands = Vec::with_capacity(values.len());
-        for (slot, value) in values.iter().enumerate() {
-            let place = self.place(*value);
+    fn launch(&mut self, group: &Group) {
+        let mut operands = Vec::with_capacity(group.operands.len());
+        for operand in &group.operands {
+            let place = self.place(operand.value);
             let last_is_dense = place
                 .shape
                 .last()
                 .zip(place.strides.last())
                 .is_none_or(|(size, stride)| stride.is(1) || size.is(1));
-            let is_dense = is_row_major(&place);
-            let fits = is_dense || self.target.reads_strided(op, slot, last_is_dense);
-            let label = self.label(*value);
+            let reads_strided = |(reader, slot): &(NodeId, usize)| {
+                self.target.reads_strided(&self.graph.node(*reader).op, *slot, last_is_dense)
+            };
+            let fits = is_row_major(&place) || operand.readers.iter().all(reads_strided);
+            let label = self.label(operand.value);
             operands.push(if fits { place } else { self.copy_dense(place, label) });
         }
+        let (op, last) = (&self.graph.node(group.head).op, group.last());
         let mut results = Vec::new();
-        for (result, ty) in (0..=u16::MAX).zip(&self.graph.node(id).results) {
+        for (result, ty) in (0..=u16::MAX).zip(&self.graph.node(last).results) {
             let place = self.block(ty.dtype, &ty.shape, result_strides(op, &ty.shape));
-            self.places.insert(id.result(result), place.clone());
+            self.places.insert(last.result(result), place.clone());
             results.push(place);
         }
         let scalars = match op {
@@ -367,14 +340,13 @@ impl<'g> Planner<'g> {
             _ => SmallVec::new(),
         };
         let next = self.kernels.len();
-        let index = *self.kernels.entry(kernel.clone()).or_insert(next);
+        let index = *self.kernels.entry(group.kernel.clone()).or_insert(next);
         if index == next {
-            self.program.kernels.push(kernel);
+            self.program.kernels.push(group.kernel.clone());
         }
-        let label = self.label(id.result(0));
+        let label = self.label(last.result(0));
         let launch = Launch { kernel: index, operands, results, scalars, label };
         self.program.steps.push(Step::Launch(launch));
-        Ok(())
     }
 
     /// Outputs where they lie; next states to where the next run looks for them.

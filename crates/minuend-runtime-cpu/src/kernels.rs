@@ -27,7 +27,7 @@ mod tile_product;
 mod view;
 mod weight;
 
-pub(crate) use along_axis::{reduce, softmax_along};
+pub(crate) use along_axis::{arg_max, reduce, softmax_along};
 pub use attention::{attention, diff_attention};
 pub(crate) use elementwise::{fill_rows, map, map2, select};
 pub use error::KernelError;

@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 
-use minuend_codegen::Kernel;
+use minuend_codegen::{Kernel, Tail};
 use minuend_ir::ops::{
     Attention, BinaryOp, CompareOp, Constant, Gather, Literal, Mask, Matmul, Softmax, UnaryOp,
 };
@@ -126,6 +126,9 @@ impl<'r, 'a> Tensors<'r, 'a> {
 
 /// Runs one step.
 pub(crate) fn launch(kernel: &Kernel, step: &BoundLaunch, regions: &Regions<'_>) -> Launched {
+    if kernel.tail != Tail::None {
+        return Err(LaunchError::NoKernel);
+    }
     let tensors = Tensors::new(step, regions)?;
     let t = &tensors;
     match &kernel.op {
@@ -154,6 +157,7 @@ pub(crate) fn launch(kernel: &Kernel, step: &BoundLaunch, regions: &Regions<'_>)
         Op::Cast(_) => cast(kernel, t),
         Op::Gather(op) => gather(*op, kernel, t),
         Op::Reduce(op) => Ok(kernels::reduce(t.read(0)?, *op, t.write(0)?)?),
+        Op::ArgMax(op) => Ok(kernels::arg_max(t.read(0)?, *op, t.write(0)?)?),
         Op::Softmax(op) => softmax(*op, t),
         Op::Matmul(op) => matmul(*op, kernel, t),
         Op::RmsNorm(op) => {

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use minuend_codegen::Kernel;
 use minuend_ir::DType;
 use minuend_plan::{Program, WeightSlot};
-use minuend_runtime::{DeviceError, Module, StoredTensor, Stream, WeightSource};
+use minuend_runtime::{DeviceError, Module, Stream, WeightSource, stored_parts};
 use rayon::ThreadPool;
 
 use crate::kernels::{KernelError, WeightRef, WeightRows};
@@ -67,13 +67,7 @@ impl Module for CpuModule {
 
 impl CpuWeight {
     fn load(slot: &WeightSlot, source: &dyn WeightSource) -> Result<CpuWeight, DeviceError> {
-        let mut stored = Vec::with_capacity(slot.parts.len());
-        for name in &slot.parts {
-            let tensor = source.stored(name);
-            let missing = || DeviceError::MissingWeight { name: name.to_string() };
-            stored.push(tensor.ok_or_else(missing)?);
-        }
-        check_types(slot, &stored)?;
+        let stored = stored_parts(slot, source)?;
         let name = slot.parts.join(" + ");
         let mut parts = Vec::with_capacity(stored.len());
         for tensor in stored {
@@ -147,35 +141,4 @@ fn joined(name: &str, parts: &[&[u8]]) -> Result<AlignedBytes, DeviceError> {
         rest = behind;
     }
     Ok(bytes)
-}
-
-/// The stored tensors, stacked along axis 0, must be what the program declares.
-fn check_types(slot: &WeightSlot, stored: &[StoredTensor]) -> Result<(), DeviceError> {
-    let declared: Vec<usize> = slot
-        .ty
-        .shape
-        .iter()
-        .filter_map(|dim| dim.as_const().and_then(|size| usize::try_from(size).ok()))
-        .collect();
-    let rows = stored.iter().try_fold(0usize, |sum, tensor| {
-        tensor.shape.first().and_then(|rows| sum.checked_add(*rows))
-    });
-    let is_one = stored.len() == 1;
-    for (name, tensor) in slot.parts.iter().zip(stored) {
-        let fits = if is_one {
-            tensor.shape == declared
-        } else {
-            rows == declared.first().copied() && tensor.shape.get(1..) == declared.get(1..)
-        };
-        let width = usize::try_from(tensor.dtype.bytes()).unwrap_or(0);
-        let bytes = tensor.shape.iter().try_fold(width, |bytes, size| bytes.checked_mul(*size));
-        if !fits || tensor.dtype != slot.ty.dtype || bytes != Some(tensor.data.len()) {
-            return Err(DeviceError::WeightType {
-                name: name.to_string(),
-                found: format!("{}{:?} of {} bytes", tensor.dtype, tensor.shape, tensor.data.len()),
-                expected: format!("{}{declared:?}", slot.ty.dtype),
-            });
-        }
-    }
-    Ok(())
 }

@@ -68,6 +68,47 @@ pub enum DeviceError {
         /// What is wrong.
         reason: String,
     },
+    /// A gather was asked for elements that its axis does not have.
+    #[error("{count} indices of a gather are outside of its axis")]
+    Index {
+        /// How many.
+        count: u64,
+    },
+    /// A kernel did not compile for the device.
+    #[error("device {device}: kernel {kernel}: {reason}")]
+    Compile {
+        /// The device.
+        device: String,
+        /// The kernel and its parameters.
+        kernel: String,
+        /// The compiler's words.
+        reason: String,
+    },
+    /// Something is larger than the device allows.
+    #[error(
+        "device {device}: {what} needs {needed}, the {limit} is {available}; use a smaller batch or \
+         context"
+    )]
+    Limit {
+        /// The device.
+        device: String,
+        /// The limit, with its unit.
+        limit: &'static str,
+        /// What is too large.
+        what: String,
+        /// What is needed.
+        needed: u64,
+        /// What the device allows.
+        available: u64,
+    },
+    /// The device stopped answering: a reset, a watchdog, or its removal.
+    #[error("device {device} was lost: {reason}; open it again and make a new session")]
+    Lost {
+        /// The device.
+        device: String,
+        /// The driver's words.
+        reason: String,
+    },
     /// The device could not be opened or set up.
     #[error("device {device}: {reason}")]
     Setup {
@@ -85,6 +126,12 @@ pub trait Device: Send + Sync {
 
     /// What to compile for.
     fn target(&self) -> &dyn Target;
+
+    /// What the user should know about the device since it was opened, such as kernel variants that it
+    /// was found to compute wrongly.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Makes a program's kernels ready and its weights resident.
     fn load(
@@ -113,6 +160,9 @@ pub trait Stream: Send {
 
     /// Runs every step. Regions must have been reserved as the program says.
     fn run(&mut self, program: &BoundProgram) -> Result<(), DeviceError>;
+
+    /// Waits until all work given so far is done.
+    fn synchronize(&mut self) -> Result<(), DeviceError>;
 
     /// Bytes reserved: arena, arguments and states.
     fn allocated_bytes(&self) -> u64;

@@ -16,4 +16,4 @@ pub use device::{Device, DeviceError, Memory, Module, Stream};
 pub use executable::Executable;
 pub use host_tensor::HostTensor;
 pub use session::{RunError, Session};
-pub use weights::{StoredTensor, WeightSource};
+pub use weights::{StoredTensor, WeightSource, stored_parts};

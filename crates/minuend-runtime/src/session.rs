@@ -51,6 +51,14 @@ pub enum RunError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// An output that the program does not have.
+    #[error("output {wanted} is asked for, the program has {count}")]
+    NoSuchOutput {
+        /// The index asked for.
+        wanted: usize,
+        /// Outputs of the program.
+        count: usize,
+    },
     /// An output does not fit in host memory.
     #[error("output %{name} is too large for this machine")]
     OutputSize {
@@ -118,10 +126,33 @@ impl Session {
         self.peak_arena_bytes
     }
 
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// Runs the program on arguments in the order of [`Program::arguments`] and returns its outputs.
     pub fn run(&mut self, arguments: &[HostTensor]) -> Result<Vec<HostTensor>, RunError> {
-        let bindings = self.bindings(arguments)?;
+        let all: Vec<usize> = (0..self.program.outputs.len()).collect();
+        self.run_for(arguments, &all)
+    }
+
+    /// As [`Session::run`], but returns only the outputs with the indices `wanted`, in that order. The
+    /// others are computed and not read from the device.
+    ///
+    /// # Errors
+    /// As [`Session::run`], and [`RunError::NoSuchOutput`].
+    pub fn run_for(
+        &mut self,
+        arguments: &[HostTensor],
+        wanted: &[usize],
+    ) -> Result<Vec<HostTensor>, RunError> {
         let program = Arc::clone(&self.program);
+        let count = program.outputs.len();
+        if let Some(wanted) = wanted.iter().copied().find(|index| *index >= count) {
+            return Err(RunError::NoSuchOutput { wanted, count });
+        }
+        let bindings = self.bindings(arguments)?;
         self.check_states(&bindings)?;
         let bound = program.bind(&bindings, self.placement.as_ref())?;
         self.reserve(&bound)?;
@@ -132,17 +163,25 @@ impl Session {
             self.stream.write(Memory::Argument(index), 0, argument.bytes())?;
         }
         self.stream.run(&bound)?;
-        let mut outputs = Vec::with_capacity(bound.outputs.len());
-        for (output, tensor) in program.outputs.iter().zip(&bound.outputs) {
-            let found = self.download(tensor)?;
-            outputs
-                .push(found.ok_or_else(|| RunError::OutputSize { name: output.name.to_string() })?);
+        let mut outputs = Vec::with_capacity(wanted.len());
+        for index in wanted {
+            let found = self.download(&bound.outputs[*index])?;
+            let name = || program.outputs[*index].name.to_string();
+            outputs.push(found.ok_or_else(|| RunError::OutputSize { name: name() })?);
         }
         self.grow(&bindings);
         self.held = Some(bindings);
         self.peak_arena_bytes = self.peak_arena_bytes.max(bound.arena_bytes());
         self.placement = Some(bound.placement);
         Ok(outputs)
+    }
+
+    /// Waits until the runs so far are done. A run that returned outputs is done already.
+    ///
+    /// # Errors
+    /// [`RunError::Device`] if one of them failed.
+    pub fn synchronize(&mut self) -> Result<(), RunError> {
+        Ok(self.stream.synchronize()?)
     }
 
     /// Values of all symbols: from the arguments' shapes, the states' sizes and the capacity.

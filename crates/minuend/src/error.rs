@@ -82,6 +82,16 @@ pub enum RequestError {
         /// The devices of this build.
         known: String,
     },
+    /// A kernel family that a device does not have.
+    #[error("device {device} has no variant '{variant}', expected one of {known}")]
+    UnknownVariant {
+        /// The device, as asked for.
+        device: String,
+        /// The variant asked for.
+        variant: String,
+        /// Its variants.
+        known: String,
+    },
     /// A compile target that this build does not know.
     #[error("unknown target '{name}', expected one of {known}")]
     UnknownTarget {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 use crate::sampling::{Sampler, Sampling};
 use crate::token_model::TokenModel;
 
@@ -46,7 +46,7 @@ pub struct Generation {
     pub token_ids: Vec<u32>,
     /// Why it ended.
     pub finish: Finish,
-    /// Time to feed the prompt.
+    /// Time to feed the prompt and to choose the token behind it.
     pub prefill_time: Duration,
     /// Time for all steps behind the prompt.
     pub decode_time: Duration,
@@ -61,7 +61,8 @@ impl Generation {
     }
 }
 
-/// Feeds `prompt` to a model and continues it. `on_token` sees each token as it is chosen.
+/// Feeds `prompt` to a model and continues it. `on_token` sees each token as it is chosen. At
+/// temperature 0 the model itself chooses, see [`TokenModel::feed_greedy`].
 ///
 /// # Errors
 /// [`Error::Request`] for an empty or too long prompt and for sampling settings out of range;
@@ -73,8 +74,15 @@ pub fn generate(
     on_token: &mut dyn FnMut(u32) -> Continue,
 ) -> Result<Generation, Error> {
     let mut sampler = Sampler::new(&options.sampling)?;
+    let mut next = |model: &mut dyn TokenModel, ids: &[u32]| -> Result<u32, Error> {
+        if options.sampling.temperature > 0.0 {
+            return Ok(sampler.choose(model.feed(ids, 1)?.last(0))?);
+        }
+        let tokens = model.feed_greedy(ids, 1)?;
+        Ok(tokens.first().copied().ok_or(RequestError::NoFiniteLogit)?)
+    };
     let started = Instant::now();
-    let mut logits = model.feed(prompt, 1)?;
+    let mut token = next(model, prompt)?;
     let prefill_time = started.elapsed();
     let started = Instant::now();
     let (mut token_ids, mut decode_steps) = (Vec::new(), 0);
@@ -82,7 +90,6 @@ pub fn generate(
         if token_ids.len() >= options.max_new_tokens {
             break Finish::Length;
         }
-        let token = sampler.choose(logits.last(0))?;
         if options.eos_ids.contains(&token) {
             break Finish::EndOfText;
         }
@@ -97,7 +104,7 @@ pub fn generate(
         if model.position() >= model.capacity() {
             break Finish::Context;
         }
-        logits = model.feed(&[token], 1)?;
+        token = next(model, &[token])?;
         decode_steps += 1;
     };
     let decode_time = started.elapsed();

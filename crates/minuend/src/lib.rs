@@ -41,7 +41,7 @@ pub use check::{CheckKind, OutputCheck, check_outputs, errors};
 pub use compile::{
     CompileOptions, Compiled, bind, compile, compile_observed, fuse, raise_observed, raise_to,
 };
-pub use device::{DeviceInfo, devices, open_device, open_target};
+pub use device::{DeviceInfo, VariantInfo, devices, open_device, open_target, open_variant};
 pub use error::{CompileError, Error, RequestError};
 pub use generate::{Continue, Finish, GenerateOptions, Generation, generate};
 pub use inspect::{

@@ -1,6 +1,8 @@
 //! A compiled model while it generates.
 
-use minuend_models::ModelConfig;
+use minuend_ir::DType;
+use minuend_models::{ModelConfig, TOKEN_OUTPUT};
+use minuend_plan::Output;
 use minuend_runtime::{HostTensor, Session};
 
 use crate::error::{Error, RequestError};
@@ -10,30 +12,58 @@ use crate::token_model::{Logits, TokenModel, check_tokens};
 pub struct ModelSession {
     config: ModelConfig,
     session: Session,
+    /// Index of the output [`TOKEN_OUTPUT`], where the program has it.
+    token_output: Option<usize>,
 }
+
+/// Index of the output with the logits.
+const LOGITS: usize = 0;
 
 impl ModelSession {
     pub(crate) fn new(config: &ModelConfig, session: Session) -> ModelSession {
-        ModelSession { config: config.clone(), session }
+        let outputs = &session.program().outputs;
+        let is_token =
+            |output: &Output| &*output.name == TOKEN_OUTPUT && output.tensor.dtype == DType::I64;
+        let token_output = outputs.iter().position(is_token);
+        ModelSession { config: config.clone(), session, token_output }
     }
 
     /// The session of the runtime below.
     pub fn runtime(&self) -> &Session {
         &self.session
     }
-}
 
-impl TokenModel for ModelSession {
-    fn feed(&mut self, ids: &[u32], batch: usize) -> Result<Logits, Error> {
+    /// Feeds tokens and reads one output.
+    fn run(
+        &mut self,
+        ids: &[u32],
+        batch: usize,
+        output: usize,
+    ) -> Result<Option<HostTensor>, Error> {
         let count = check_tokens(&self.config, self.position(), ids, batch)?;
         let values: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
         let ids = HostTensor::from_i64(&[batch, count], &values)
             .ok_or(RequestError::RaggedBatch { tokens: values.len(), batch })?;
-        let outputs = self.session.run(&[ids])?;
-        let logits = outputs.first();
-        let values = logits.and_then(HostTensor::to_f32).unwrap_or_default();
+        Ok(self.session.run_for(&[ids], &[output])?.pop())
+    }
+}
+
+impl TokenModel for ModelSession {
+    fn feed(&mut self, ids: &[u32], batch: usize) -> Result<Logits, Error> {
+        let logits = self.run(ids, batch, LOGITS)?;
+        let values = logits.as_ref().and_then(HostTensor::to_f32).unwrap_or_default();
         let tokens = logits.and_then(|logits| logits.shape().get(1).copied()).unwrap_or(0);
         Ok(Logits { batch, tokens, vocab_size: self.config.vocab_size, values })
+    }
+
+    fn feed_greedy(&mut self, ids: &[u32], batch: usize) -> Result<Vec<u32>, Error> {
+        let Some(output) = self.token_output else {
+            return Ok(self.feed(ids, batch)?.most_likely_tokens()?);
+        };
+        let tokens = self.run(ids, batch, output)?.and_then(|tokens| tokens.to_i64());
+        // The program gives -1 where no logit is finite.
+        let token = |id: i64| u32::try_from(id).map_err(|_| RequestError::NoFiniteLogit);
+        Ok(tokens.unwrap_or_default().into_iter().map(token).collect::<Result<_, _>>()?)
     }
 
     fn reset(&mut self) {

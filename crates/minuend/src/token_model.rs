@@ -3,6 +3,7 @@
 use minuend_models::ModelConfig;
 
 use crate::error::{Error, RequestError};
+use crate::sampling::most_likely;
 
 /// Logits of some tokens of some sequences.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,15 @@ impl Logits {
         let range = row.saturating_sub(1) * self.vocab_size..row * self.vocab_size;
         self.values.get(range).unwrap_or(&[])
     }
+
+    /// The most likely next token of each sequence; of equals the lowest id.
+    ///
+    /// # Errors
+    /// [`RequestError::NoFiniteLogit`] if no logit of a sequence's last token is finite.
+    pub fn most_likely_tokens(&self) -> Result<Vec<u32>, RequestError> {
+        let next = |sequence| most_likely(self.last(sequence)).ok_or(RequestError::NoFiniteLogit);
+        (0..self.batch).map(next).collect()
+    }
 }
 
 /// A model that is fed tokens and remembers them.
@@ -31,6 +41,16 @@ pub trait TokenModel {
     /// Feeds the next tokens of `batch` sequences, `ids` being `[batch, n]` row-major, and returns their
     /// logits.
     fn feed(&mut self, ids: &[u32], batch: usize) -> Result<Logits, Error>;
+
+    /// Feeds tokens as [`TokenModel::feed`] does and returns the most likely next token of each sequence,
+    /// of equals the one with the lowest id.
+    ///
+    /// # Errors
+    /// As [`TokenModel::feed`], and [`RequestError::NoFiniteLogit`] if no logit of a sequence's last
+    /// token is finite. The tokens have been fed all the same.
+    fn feed_greedy(&mut self, ids: &[u32], batch: usize) -> Result<Vec<u32>, Error> {
+        Ok(self.feed(ids, batch)?.most_likely_tokens()?)
+    }
 
     /// Forgets all tokens.
     fn reset(&mut self);

@@ -30,7 +30,19 @@ const LAYERS: &[(&str, &[&str])] = &[
             "minuend-models",
         ],
     ),
-    ("minuend-cli", &["minuend"]),
+    // Checks devices against the interpreter; opens them through the facade alone.
+    (
+        "minuend-conform",
+        &[
+            "minuend",
+            "minuend-ir",
+            "minuend-passes",
+            "minuend-interp",
+            "minuend-codegen",
+            "minuend-plan",
+        ],
+    ),
+    ("minuend-cli", &["minuend", "minuend-conform"]),
     (
         "minuend-filetests",
         &["minuend-ir", "minuend-passes", "minuend-interp", "minuend-codegen", "minuend-plan"],
@@ -49,6 +61,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "minuend-runtime-cpu",
             "minuend-models",
             "minuend",
+            "minuend-conform",
             "minuend-filetests",
         ],
     ),

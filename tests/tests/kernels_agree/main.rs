@@ -1,29 +1,73 @@
-//! Every op that the CPU supports, on sizes that straddle tiles, against the interpreter: as given,
-//! after a text round trip, raised from primitive ops by the whole pipeline, and decomposed.
+//! Every problem on every device, against the interpreter: as given, after a text round trip, raised
+//! from primitive ops by the whole pipeline, and decomposed. One named test for each problem and each
+//! device with each family of its kernels: `cpu plain matmul/batched 16x17`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod attention;
-mod cache;
-mod elementwise;
-mod layout;
-mod matmul;
-mod norms;
-mod reductions;
-mod rotations;
+use std::process::ExitCode;
+use std::sync::Arc;
 
-use minuend_tests::problem::Sizes;
+use libtest_mimic::{Arguments, Failed, Trial};
+use minuend::Device;
+use minuend_conform::{Accuracy, Subject, problems, subjects};
+use minuend_tests::agreement::{Outcome, agreement};
+use minuend_tests::random_attention::RandomAttention;
+use proptest::prelude::any;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
-/// Batches and tokens on both sides of tile edges, one token among them.
-pub(crate) const SIZES: [Sizes<'static>; 6] = [
-    &[("B", 2), ("S", 7)],
-    &[("B", 1), ("S", 1)],
-    &[("B", 3), ("S", 2)],
-    &[("B", 1), ("S", 65)],
-    &[("B", 2), ("S", 64)],
-    &[("B", 1), ("S", 129)],
-];
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trials = subjects(&[], &[]).unwrap().into_iter().flat_map(trials).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
 
-/// As [`SIZES`], for ops whose cost grows with the square of the tokens.
-pub(crate) const SMALL_SIZES: [Sizes<'static>; 4] =
-    [&[("B", 2), ("S", 7)], &[("B", 1), ("S", 1)], &[("B", 3), ("S", 2)], &[("B", 1), ("S", 17)]];
+/// The tests on one device. A device that cannot be opened is told, and is no failure of a kernel.
+fn trials(subject: Subject) -> Vec<Trial> {
+    let name = subject.name();
+    let device = match subject.opened {
+        Ok(device) => device,
+        Err(reason) => {
+            eprintln!("skipped: {name}: {reason}");
+            return Vec::new();
+        }
+    };
+    let accuracy = Accuracy::of(&*device, &subject.variant);
+    let mut trials = Vec::new();
+    for problem in problems::all() {
+        let device = Arc::clone(&device);
+        trials.push(Trial::test(format!("{name} {}", problem.full_name()), move || {
+            let problem = problem.build().map_err(|error| error.to_string())?;
+            verdict(agreement(&problem, &*device, accuracy), &*device)
+        }));
+    }
+    trials.push(Trial::test(format!("{name} attention/random"), move || {
+        random_attention(&*device, accuracy)
+    }));
+    trials
+}
+
+/// The CPU runs every op; another device may lack one.
+fn verdict(outcome: Result<Outcome, String>, device: &dyn Device) -> Result<(), Failed> {
+    match outcome? {
+        Outcome::Agrees => Ok(()),
+        Outcome::Unsupported(reason) if device.target().name() == "cpu" => Err(reason.into()),
+        Outcome::Unsupported(reason) => {
+            eprintln!("skipped: {reason}");
+            Ok(())
+        }
+    }
+}
+
+fn random_attention(device: &dyn Device, accuracy: Accuracy) -> Result<(), Failed> {
+    let config = Config { cases: 128, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let outcome = TestRunner::new_with_rng(config, rng).run(&any::<RandomAttention>(), |problem| {
+        let RandomAttention(shape) = problem;
+        let name = format!("random {shape} lambda {}", shape.lambda_reach);
+        let problem = shape.differential(&name);
+        let problem = problem.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let outcome = verdict(agreement(&problem, device, accuracy), device);
+        outcome.map_err(|failed| TestCaseError::fail(format!("{failed:?}")))
+    });
+    outcome.map_err(|error| error.to_string().into())
+}

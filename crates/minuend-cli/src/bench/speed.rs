@@ -40,7 +40,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
     if prompt + new > limit {
         return Err(Failure::BenchTokens { prompt, new, limit });
     }
-    let device = minuend::open_device("cpu", args.threads())?;
+    let device = args.device()?;
     let started = Instant::now();
     model.graph(LogitRows::Last)?;
     let graph_time = started.elapsed();

@@ -5,6 +5,7 @@
 mod bad_input;
 mod bench;
 mod compile;
+mod conform;
 mod inspect;
 mod program;
 mod run;

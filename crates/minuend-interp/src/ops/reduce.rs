@@ -1,6 +1,6 @@
 //! Reductions and softmax along one axis.
 
-use minuend_ir::ops::{Reduce, ReduceKind, Softmax};
+use minuend_ir::ops::{ArgMax, Reduce, ReduceKind, Softmax};
 
 use crate::offsets::AxisSplit;
 use crate::ops::elementwise::maximum;
@@ -23,6 +23,19 @@ pub(crate) fn reduce(op: Reduce, x: &Tensor) -> Computed {
         }
     }
     Ok(Data::Reals(result))
+}
+
+/// Index of the largest finite element of the axis.
+pub(crate) fn arg_max(op: ArgMax, x: &Tensor) -> Computed {
+    let values = reals(x)?;
+    let split = AxisSplit::new(x.shape(), op.axis);
+    let mut result = Vec::with_capacity(split.outer * split.inner);
+    for outer in 0..split.outer {
+        for inner in 0..split.inner {
+            result.push(index_of_largest(&axis_values(values, split, outer, inner)));
+        }
+    }
+    Ok(Data::Ints(result))
 }
 
 /// `e^(x - max) / sum e^(x - max)` over the axis.
@@ -62,6 +75,13 @@ fn axis_values(values: &[f64], split: AxisSplit, outer: usize, inner: usize) -> 
 /// 0 for no values.
 fn sum(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |sum, value| sum + value)
+}
+
+/// Of equals the lowest index; -1 if no value is finite.
+fn index_of_largest(values: &[f64]) -> i64 {
+    let finite = (0i64..).zip(values).filter(|(_, value)| value.is_finite());
+    let best = finite.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map_or(-1, |(index, _)| index)
 }
 
 /// `-inf` for no values, NaN if any is NaN.

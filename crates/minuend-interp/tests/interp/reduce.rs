@@ -44,6 +44,36 @@ fn empty_axes_and_nan() {
     assert_eq!(reduce(ReduceKind::Max, 0, &[2], &[-INF, -INF]), [-INF]);
 }
 
+fn arg_max(axis: usize, shape: &[usize], values: &[f64]) -> Vec<i64> {
+    let mut case = Case::new();
+    let x = case.reals(shape, values);
+    let y = case.graph.arg_max(axis, x).unwrap();
+    let mut expected = shape.to_vec();
+    expected.remove(axis);
+    let outputs = case.outputs(&[y]);
+    assert_eq!(outputs[0].shape(), expected);
+    outputs[0].ints().unwrap().to_vec()
+}
+
+#[test]
+fn index_of_the_largest() {
+    let x = [1., -2., 6., 4., 8., 0.];
+    assert_eq!(arg_max(1, &[2, 3], &x), [2, 1]);
+    assert_eq!(arg_max(0, &[2, 3], &x), [1, 1, 0]);
+    assert_eq!(arg_max(1, &[1, 3, 2], &x), [2, 1]);
+    assert_eq!(arg_max(0, &[6], &x), [4]);
+}
+
+#[test]
+fn index_of_the_largest_among_equals_and_what_is_not_finite() {
+    assert_eq!(arg_max(0, &[5], &[1., 3., 2., 3., 3.]), [1]);
+    assert_eq!(arg_max(0, &[2], &[-0.0, 0.0]), [0]);
+    assert_eq!(arg_max(0, &[5], &[f64::NAN, INF, -5., -INF, -5.]), [2]);
+    assert_eq!(arg_max(0, &[3], &[f64::NAN, INF, -INF]), [-1]);
+    assert_eq!(arg_max(1, &[2, 0], &[]), [-1, -1]);
+    assert!(arg_max(1, &[0, 3], &[]).is_empty());
+}
+
 #[test]
 fn softmax_along_each_axis() {
     let [ln_2, ln_3] = [2.0f64.ln(), 3.0f64.ln()];

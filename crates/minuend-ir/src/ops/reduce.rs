@@ -1,6 +1,7 @@
 //! Reductions along one axis.
 
 use crate::dim::Dim;
+use crate::dtype::DType;
 use crate::error::{Infer, bad_attribute};
 use crate::ops::operands::Operands;
 use crate::tensor_type::TensorType;
@@ -43,6 +44,23 @@ impl Reduce {
     pub(crate) fn infer(self, operands: Operands<'_>) -> Infer<TensorType> {
         let mut ty = one_axis(operands, self.axis)?;
         ty.shape[self.axis] = Dim::one();
+        Ok(ty)
+    }
+}
+
+/// Index of the largest finite element of one axis, as i64 and without that axis: of equals the lowest
+/// index, -1 if no element is finite. Elements that are NaN or infinite are passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ArgMax {
+    /// The axis.
+    pub axis: usize,
+}
+
+impl ArgMax {
+    pub(crate) fn infer(self, operands: Operands<'_>) -> Infer<TensorType> {
+        let mut ty = one_axis(operands, self.axis)?;
+        ty.shape.remove(self.axis);
+        ty.dtype = DType::I64;
         Ok(ty)
     }
 }

@@ -61,6 +61,7 @@ pub(crate) fn attributes_of(op: &Op) -> Vec<(&'static str, Attribute<'_>)> {
         Op::Concat(op) => vec![("axis", Axis(op.axis))],
         Op::Gather(op) => vec![("axis", Axis(op.axis))],
         Op::Reduce(op) => vec![("axis", Axis(op.axis))],
+        Op::ArgMax(op) => vec![("axis", Axis(op.axis))],
         Op::Softmax(op) => vec![("axis", Axis(op.axis))],
         Op::KvAppend(op) => vec![("axis", Axis(op.axis))],
         Op::Matmul(op) => vec![("transpose_rhs", Flag(op.transpose_rhs))],
@@ -95,6 +96,7 @@ const OPS: &[(&str, Read)] = &[
     }),
     ("concat", |r| Ok(Op::Concat(Concat { axis: r.axis("axis")? }))),
     ("gather", |r| Ok(Op::Gather(Gather { axis: r.axis("axis")? }))),
+    ("arg_max", |r| Ok(Op::ArgMax(ArgMax { axis: r.axis("axis")? }))),
     ("softmax", |r| Ok(Op::Softmax(Softmax { axis: r.axis("axis")? }))),
     ("kv_append", |r| Ok(Op::KvAppend(KvAppend { axis: r.axis("axis")? }))),
     ("matmul", |r| {

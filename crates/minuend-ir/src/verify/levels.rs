@@ -27,6 +27,7 @@ pub(crate) fn lowest_level(op: &Op) -> GraphLevel {
         | Op::Broadcast(_)
         | Op::Gather(_)
         | Op::Reduce(_)
+        | Op::ArgMax(_)
         | Op::Softmax(_)
         | Op::Matmul(_)
         | Op::RmsNorm(_)

@@ -16,14 +16,20 @@ const MAX_BATCH: u64 = 1024;
 pub enum LogitRows {
     /// Of every token: `[B, S, vocab]`.
     All,
-    /// Of the last token of each sequence: `[B, 1, vocab]`. Enough to continue a text.
+    /// Of the last token of each sequence: `[B, 1, vocab]`. Enough to continue a text, and so the graph
+    /// returns the most likely next token too.
     Last,
 }
+
+/// Name of the output with the most likely next token of each sequence.
+pub const TOKEN_OUTPUT: &str = "token";
 
 /// The graph of a language model in f32 activations.
 ///
 /// Argument `input_ids i64 [B, S]`; output `logits f32`; for each layer the states `past_keys.N` and
-/// `past_values.N`, `f32 [B, kv_heads, P, d]`. `stored` gives the element type of each stored tensor.
+/// `past_values.N`, `f32 [B, kv_heads, P, d]`. With [`LogitRows::Last`] the second output is
+/// [`TOKEN_OUTPUT`], `i64 [B, 1]`: the id of the largest finite logit, of equals the lowest, or -1 if no
+/// logit is finite. `stored` gives the element type of each stored tensor.
 ///
 /// # Errors
 /// [`ModelError::Graph`] or [`ModelError::Symbols`] when sizes of the config do not fit each other.
@@ -70,7 +76,13 @@ fn build(
     let logits = decoder.head(x, rows)?;
     let Decoder { mut graph, next_states, .. } = decoder;
     graph.set_name(logits, "logits");
-    graph.set_return(&[logits], &next_states)?;
+    let mut outputs = vec![logits];
+    if rows == LogitRows::Last {
+        let token = graph.arg_max(2, logits)?;
+        graph.set_name(token, TOKEN_OUTPUT);
+        outputs.push(token);
+    }
+    graph.set_return(&outputs, &next_states)?;
     Ok(graph)
 }
 

@@ -1,6 +1,6 @@
-//! Reductions and softmax along any axis of a strided view.
+//! Reductions, the largest element's index and softmax along any axis of a strided view.
 
-use minuend_ir::ops::{Reduce, ReduceKind};
+use minuend_ir::ops::{ArgMax, Reduce, ReduceKind};
 
 use super::KernelError;
 use super::view::{StridedMut, StridedRef};
@@ -65,6 +65,32 @@ pub(crate) fn reduce(
     Ok(())
 }
 
+/// The index of the largest finite element of the op's axis, of equals the lowest; -1 if none is finite.
+/// `out` has the shape of `x` without that axis.
+pub(crate) fn arg_max(
+    x: StridedRef<'_, f32>,
+    op: ArgMax,
+    out: StridedMut<'_, i64>,
+) -> Result<(), KernelError> {
+    let (shape, strides, size, stride) = without_axis(&x, op.axis)?;
+    out.check_shape("arg_max", "out", &shape)?;
+    let out_strides = out.strides().to_vec();
+    let data = x.data();
+    let shared = out.into_shared();
+    for_each_index(&shape, [&strides, &out_strides], |from, to| {
+        let (mut best, mut most) = (-1, f32::NEG_INFINITY);
+        for (index, element) in (0..size).map(|index| data[from + index * stride]).enumerate() {
+            // Every finite element is above -inf, and NaN is above nothing.
+            if element > most && element < f32::INFINITY {
+                (best, most) = (index as i64, element);
+            }
+        }
+        // SAFETY: as in `reduce`.
+        unsafe { shared.pointer(to).write(best) };
+    });
+    Ok(())
+}
+
 /// Softmax along an axis that is not the dense last one.
 pub(crate) fn softmax_along(
     x: StridedRef<'_, f32>,
@@ -115,6 +141,33 @@ mod tests {
         assert_eq!(out, [f32::NEG_INFINITY; 2]);
         let beyond = Reduce { kind: ReduceKind::Max, axis: 2 };
         assert!(reduce(view(), beyond, StridedMut::dense(&mut out, &[2]).unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_first_of_the_largest_finite_elements_is_found() {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        #[rustfmt::skip]
+        let x = [
+            nan, 2.0, inf, 2.0,
+            -inf, nan, inf, nan,
+            -3.0, -1.0, -0.0, 0.0,
+        ];
+        let run = |x: StridedRef<'_, f32>, axis, shape: &[usize]| {
+            let mut out = vec![7i64; shape.iter().product()];
+            let to = StridedMut::dense(&mut out, shape).unwrap();
+            arg_max(x, ArgMax { axis }, to).map(|()| out)
+        };
+        let view = || StridedRef::dense(&x, &[3, 4]).unwrap();
+        assert_eq!(run(view(), 1, &[3]).unwrap(), [1, -1, 2]);
+        assert_eq!(run(view(), 0, &[4]).unwrap(), [2, 0, 2, 0]);
+        // Every second column, the axes swapped.
+        let strided = || StridedRef::new(&x[1..], &[2, 3], &[2, 4]).unwrap();
+        assert_eq!(run(strided(), 1, &[2]).unwrap(), [0, 0]);
+        assert_eq!(run(strided(), 0, &[3]).unwrap(), [0, -1, 1]);
+        assert_eq!(run(StridedRef::dense(&x, &[12]).unwrap(), 0, &[]).unwrap(), [1]);
+        assert_eq!(run(StridedRef::dense(&x, &[2, 0]).unwrap(), 1, &[2]).unwrap(), [-1, -1]);
+        assert!(run(view(), 2, &[3]).is_err());
+        assert!(run(view(), 1, &[4]).is_err());
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! Launches for tests of the selection.
+
+use minuend_ir::{DType, Op};
+
+use crate::kernel::{Kernel, Tail};
+use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
+use crate::wgsl::error::ShaderError;
+use crate::wgsl::limits::WgslLimits;
+use crate::wgsl::place::{Region, TensorPlace};
+use crate::wgsl::select::dispatches;
+use crate::wgsl::template::{Dialect, specialise};
+use crate::wgsl::validate::validate;
+
+/// A tensor that owns its shape.
+#[derive(Clone)]
+pub(crate) struct Tensor {
+    pub(crate) region: Region,
+    pub(crate) dtype: DType,
+    pub(crate) byte_offset: u64,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) strides: Vec<usize>,
+}
+
+impl Tensor {
+    /// A dense tensor at the start of the arena.
+    pub(crate) fn dense(dtype: DType, shape: &[usize]) -> Tensor {
+        let mut strides = vec![1; shape.len()];
+        for axis in (1..shape.len()).rev() {
+            strides[axis - 1] = strides[axis] * shape[axis];
+        }
+        let shape = shape.to_vec();
+        Tensor { region: Region::Arena, dtype, byte_offset: 0, shape, strides }
+    }
+
+    pub(crate) fn with_strides(self, strides: &[usize]) -> Tensor {
+        Tensor { strides: strides.to_vec(), ..self }
+    }
+
+    pub(crate) fn at(self, byte_offset: u64) -> Tensor {
+        Tensor { byte_offset, ..self }
+    }
+
+    pub(crate) fn weight(self) -> Tensor {
+        Tensor { region: Region::Weight(0), ..self }
+    }
+
+    fn place(&self) -> TensorPlace<'_> {
+        TensorPlace {
+            region: self.region,
+            dtype: self.dtype,
+            byte_offset: self.byte_offset,
+            shape: &self.shape,
+            strides: &self.strides,
+        }
+    }
+}
+
+/// The dispatches of an op with a tail, each of which has a valid text that declares the bindings and
+/// uniforms that the dispatch gives.
+pub(crate) fn select_with(
+    op: Op,
+    tail: Tail,
+    operands: &[Tensor],
+    results: &[Tensor],
+    limits: &WgslLimits,
+) -> Result<Vec<Dispatch>, ShaderError> {
+    let kernel = Kernel {
+        op,
+        operands: operands.iter().map(|tensor| tensor.dtype).collect(),
+        results: results.iter().map(|tensor| tensor.dtype).collect(),
+        tail,
+    };
+    let operands: Vec<TensorPlace<'_>> = operands.iter().map(Tensor::place).collect();
+    let results: Vec<TensorPlace<'_>> = results.iter().map(Tensor::place).collect();
+    let launch =
+        LaunchPlaces { kernel: &kernel, operands: &operands, results: &results, scalars: &[] };
+    let chosen = dispatches(&launch, limits)?;
+    for dispatch in &chosen {
+        let source = specialise(&dispatch.spec, Dialect::Native)?;
+        let checked = validate(&source)?;
+        assert_eq!(checked.read_only.len(), dispatch.windows.len(), "{}", source.label);
+        let fields = checked.uniforms.iter();
+        let declared = fields.flat_map(|field| vec![field.name.as_str(); field.words as usize]);
+        let given = dispatch.uniforms.words.iter().map(|(name, _)| *name);
+        assert!(declared.eq(given), "{}: {:?}", source.label, dispatch.uniforms);
+        for window in &dispatch.windows {
+            assert!(window.bytes > 0 && window.bytes <= limits.max_binding_bytes);
+        }
+    }
+    Ok(chosen)
+}
+
+/// As [`select_with`], on the portable profile and without a tail.
+pub(crate) fn select(
+    op: Op,
+    operands: &[Tensor],
+    results: &[Tensor],
+) -> Result<Vec<Dispatch>, ShaderError> {
+    select_with(op, Tail::None, operands, results, &WgslLimits::portable())
+}
+
+/// The words of a uniform field.
+pub(crate) fn uniform(dispatch: &Dispatch, name: &str) -> Vec<u32> {
+    let words = dispatch.uniforms.words.iter();
+    words.filter(|(known, _)| *known == name).map(|(_, word)| *word).collect()
+}

@@ -1,0 +1,157 @@
+//! Where the tensors of a launch lie, and which part of memory a shader sees.
+
+use minuend_ir::DType;
+use smallvec::SmallVec;
+
+use crate::wgsl::error::ShaderError;
+use crate::wgsl::limits::WgslLimits;
+
+/// A region of memory that the device binds as one buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Region {
+    /// Temporary memory.
+    Arena,
+    /// An argument, by index.
+    Argument(usize),
+    /// A state, by index.
+    State(usize),
+    /// A weight, by index.
+    Weight(usize),
+    /// Partial results between two dispatches of one launch.
+    Scratch,
+    /// Words that the device counts faults in; see [`crate::wgsl::Fault`].
+    Faults,
+}
+
+impl Region {
+    /// True if a dispatch may bind it as read-only: no result of the same dispatch lies there.
+    pub(crate) fn is_read_only(self) -> bool {
+        matches!(self, Region::Weight(_))
+    }
+}
+
+/// A strided tensor in some region. Strides are in elements.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorPlace<'a> {
+    /// Where it lives.
+    pub region: Region,
+    /// Element type.
+    pub dtype: DType,
+    /// Byte offset of the first element in the region.
+    pub byte_offset: u64,
+    /// Sizes of the axes.
+    pub shape: &'a [usize],
+    /// Elements between neighbours of each axis.
+    pub strides: &'a [usize],
+}
+
+impl TensorPlace<'_> {
+    /// Number of elements; `None` if it overflows.
+    pub fn elements(&self) -> Option<usize> {
+        self.shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size))
+    }
+
+    /// Bytes from the first element to behind the last; 0 for a tensor without elements.
+    pub fn span_bytes(&self) -> u64 {
+        if self.shape.contains(&0) {
+            return 0;
+        }
+        let steps = self.shape.iter().zip(self.strides);
+        let last: u64 = steps.map(|(size, stride)| (*size as u64 - 1) * *stride as u64).sum();
+        (last + 1) * self.dtype.bytes()
+    }
+}
+
+/// The bytes of a region that a dispatch reaches through one binding.
+///
+/// A binding starts at an aligned place at or before the tensor, so that it is the same for every run
+/// and bind groups can be kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// The region.
+    pub region: Region,
+    /// First byte, a multiple of the adapter's offset alignment.
+    pub start: u64,
+    /// Bytes that must be visible.
+    pub bytes: u64,
+    /// Words given with the kernel in place of a region's memory, for literals and tables.
+    pub data: Option<std::sync::Arc<[u32]>>,
+}
+
+impl Window {
+    /// A window on words that belong to the kernel.
+    pub fn of_data(words: std::sync::Arc<[u32]>) -> Window {
+        let bytes = words.len() as u64 * 4;
+        Window { region: Region::Scratch, start: 0, bytes, data: Some(words) }
+    }
+
+    /// A window on the first bytes of scratch memory.
+    pub fn of_scratch(bytes: u64) -> Window {
+        Window { region: Region::Scratch, start: 0, bytes, data: None }
+    }
+
+    /// A window on the fault counters.
+    pub fn of_faults() -> Window {
+        Window { region: Region::Faults, start: 0, bytes: 16, data: None }
+    }
+
+    /// The window on a tensor, and the element of the window at which the tensor starts.
+    pub fn of(tensor: &TensorPlace<'_>, limits: &WgslLimits) -> Result<(Window, u32), ShaderError> {
+        let start = tensor.byte_offset - tensor.byte_offset % limits.offset_alignment;
+        let bytes = tensor.byte_offset - start + tensor.span_bytes();
+        if bytes > limits.max_binding_bytes {
+            return Err(ShaderError::Binding {
+                needed: bytes,
+                available: limits.max_binding_bytes,
+            });
+        }
+        let element = (tensor.byte_offset - start) / tensor.dtype.bytes();
+        let element = u32::try_from(element).unwrap_or(u32::MAX);
+        let window = Window { region: tensor.region, start, bytes, data: None };
+        Ok((window, element))
+    }
+}
+
+/// The words of a kernel's uniform struct, in the order of its fields. A field that is an array gives
+/// as many words of one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uniforms {
+    /// Field name and word.
+    pub words: SmallVec<[(&'static str, u32); 32]>,
+}
+
+impl Uniforms {
+    /// Adds a size or stride.
+    pub fn size(&mut self, name: &'static str, value: usize) -> Result<(), ShaderError> {
+        let word = u32::try_from(value).map_err(|_| ShaderError::Size { name, value })?;
+        self.words.push((name, word));
+        Ok(())
+    }
+
+    /// Adds a word as it is.
+    pub fn word(&mut self, name: &'static str, word: u32) {
+        self.words.push((name, word));
+    }
+
+    /// Adds a float.
+    pub fn float(&mut self, name: &'static str, value: f32) {
+        self.words.push((name, value.to_bits()));
+    }
+
+    /// Adds an array of `count` words, zeros behind the given ones.
+    pub fn array(
+        &mut self,
+        name: &'static str,
+        values: impl IntoIterator<Item = usize>,
+        count: usize,
+    ) -> Result<(), ShaderError> {
+        let from = self.words.len();
+        for value in values {
+            self.size(name, value)?;
+        }
+        while self.words.len() < from + count {
+            self.words.push((name, 0));
+        }
+        Ok(())
+    }
+}

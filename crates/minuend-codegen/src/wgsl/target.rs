@@ -1,0 +1,59 @@
+//! The target that the passes and the plan see.
+
+use minuend_ir::{Legality, Op, OpInstance, OpSupport};
+
+use crate::cpu::CpuTarget;
+use crate::kernel::{Kernel, Tail};
+use crate::target::{CodegenError, Target};
+use crate::wgsl::limits::WgslLimits;
+
+/// Compiles for adapters with the given limits: f32 activations, weights in the type they are stored in.
+#[derive(Clone, Debug)]
+pub struct WgslTarget {
+    limits: WgslLimits,
+}
+
+impl WgslTarget {
+    /// A target for an adapter.
+    pub fn new(limits: WgslLimits) -> WgslTarget {
+        WgslTarget { limits }
+    }
+
+    /// What the adapter can do.
+    pub fn limits(&self) -> &WgslLimits {
+        &self.limits
+    }
+}
+
+impl OpSupport for WgslTarget {
+    fn legality(&self, op: &OpInstance<'_>) -> Legality {
+        CpuTarget.legality(op)
+    }
+}
+
+impl Target for WgslTarget {
+    fn name(&self) -> &'static str {
+        "wgsl"
+    }
+
+    fn select(&self, op: &OpInstance<'_>) -> Result<Kernel, CodegenError> {
+        CpuTarget.select(op).map_err(|error| CodegenError { target: self.name(), ..error })
+    }
+
+    fn reads_strided(&self, op: &Op, operand: usize, dense_last_axis: bool) -> bool {
+        CpuTarget.reads_strided(op, operand, dense_last_axis)
+    }
+
+    fn fuses(&self, kernel: &Kernel) -> bool {
+        match (&kernel.op, &kernel.tail) {
+            (_, Tail::None) => true,
+            (Op::Matmul(_), Tail::Swiglu) => true,
+            (Op::Matmul(_), Tail::Elementwise(_)) => false,
+            // One binding is the result.
+            (_, Tail::Elementwise(_)) => {
+                kernel.operands.len() < self.limits.max_storage_buffers as usize
+            }
+            (_, Tail::Swiglu) => false,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Several runs of a graph on the interpreter.
+
+use minuend::ir::ops::InputKind;
+use minuend::ir::{Bindings, DType, Dim, Graph, Op, TensorType};
+use minuend_interp::{Tensor, Weights, evaluate};
+
+use crate::error::ConformError;
+use crate::problem::sizes_of;
+
+/// The outputs of every run of a graph on the interpreter, states going from each to the next.
+///
+/// # Errors
+/// What the interpreter refuses, and runs of another number of arguments than the graph has.
+pub fn interpret(
+    graph: &Graph,
+    runs: &[Vec<Tensor>],
+    weights: &dyn Weights,
+) -> Result<Vec<Vec<Tensor>>, ConformError> {
+    let mut states: Option<Vec<Tensor>> = None;
+    let mut outputs = Vec::with_capacity(runs.len());
+    for arguments in runs {
+        let current = match states.take() {
+            Some(states) => states,
+            None => empty_states(graph, arguments)?,
+        };
+        let inputs = inputs(graph, arguments, current)?;
+        let outcome = evaluate(graph, &inputs, weights)?;
+        states = Some(outcome.next_states);
+        outputs.push(outcome.outputs);
+    }
+    Ok(outputs)
+}
+
+/// Arguments and states in the order of the graph's inputs.
+fn inputs(
+    graph: &Graph,
+    arguments: &[Tensor],
+    states: Vec<Tensor>,
+) -> Result<Vec<Tensor>, ConformError> {
+    let (found, expected) = (arguments.len() + states.len(), graph.inputs().len());
+    let (mut arguments, mut states) = (arguments.iter(), states.into_iter());
+    let inputs = graph.inputs().iter().map(|id| match &graph.node(*id).op {
+        Op::Input(op) if op.kind == InputKind::State => states.next(),
+        _ => arguments.next().cloned(),
+    });
+    let inputs: Option<Vec<Tensor>> = inputs.collect();
+    inputs.ok_or(ConformError::Count { what: "inputs", found, expected })
+}
+
+/// States as they are before the first run: zeros, and nothing along growing axes.
+fn empty_states(graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>, ConformError> {
+    let mut bindings = Bindings::new();
+    for (id, info) in graph.symbols().symbols() {
+        bindings.set(id, info.min);
+    }
+    let mut given = arguments.iter();
+    let mut states: Vec<&TensorType> = Vec::new();
+    for id in graph.inputs() {
+        let Op::Input(op) = &graph.node(*id).op else { continue };
+        match op.kind {
+            InputKind::State => states.push(&op.ty),
+            InputKind::Argument => {
+                let shape = given.next().map_or(&[][..], Tensor::shape);
+                for (dim, size) in op.ty.shape.iter().zip(shape) {
+                    if let [symbol] = dim.symbols().as_slice()
+                        && *dim == Dim::symbol(*symbol)
+                    {
+                        bindings.set(*symbol, *size as u64);
+                    }
+                }
+            }
+        }
+    }
+    let mut zeros = Vec::with_capacity(states.len());
+    for ty in states {
+        let shape = sizes_of(ty, &bindings)?;
+        let count = Tensor::element_count(DType::F32, &shape)?;
+        zeros.push(Tensor::from_reals(DType::F32, &shape, vec![0.0; count])?);
+    }
+    Ok(zeros)
+}

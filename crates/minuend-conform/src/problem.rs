@@ -1,0 +1,399 @@
+//! A small graph with inputs, and how exactly a device must compute it.
+
+use minuend::ir::ops::{BinaryOp, UnaryOp, Weight};
+use minuend::ir::{
+    Bindings, DType, Dim, Emit, Graph, GraphLevel, Op, SymbolTable, TensorType, ValueId,
+};
+use minuend_interp::Tensor;
+
+use crate::accuracy::{self, Slack};
+use crate::error::ConformError;
+use crate::random_values::{RandomValues, Values};
+use crate::weight_table::WeightTable;
+
+/// Largest value of every symbol of a problem.
+const LARGEST: u64 = 256;
+
+/// Sizes of the symbols in one run.
+pub type Sizes<'a> = &'a [(&'a str, u64)];
+
+/// What building a problem gives.
+pub type Built<T> = Result<T, ConformError>;
+
+/// How far an output may be from the interpreter's, per element: `units * 2^-24 * magnitude`, where
+/// 2^-24 is the rounding of one f32 operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    /// For the graph as it is and for the graph that the passes raise.
+    pub fused: f64,
+    /// For the graph with its fused ops decomposed.
+    pub decomposed: f64,
+    /// Units to add where functions are as exact as [`Accuracy::GpuBuiltIns`](crate::Accuracy).
+    pub built_in: f64,
+    /// Units to add beside that where products are [`Accuracy::HalfProducts`](crate::Accuracy).
+    pub half_products: f64,
+    /// Roundings to add to `built_in`, per element: an output of [`Problem::magnitudes`], behind those of the
+    /// magnitudes.
+    pub built_in_slack: Option<usize>,
+}
+
+impl Tolerance {
+    /// So many units whatever the runner and the device.
+    pub fn units(units: f64) -> Tolerance {
+        Tolerance {
+            fused: units,
+            decomposed: units,
+            built_in: 0.0,
+            half_products: 0.0,
+            built_in_slack: None,
+        }
+    }
+}
+
+/// A graph that a device must compute as the interpreter does.
+pub struct Problem {
+    /// What it is about.
+    pub name: String,
+    /// The graph.
+    pub graph: Graph,
+    /// The same graph, returning the magnitude to which each output's error is compared: a tensor of
+    /// the output's shape, or of one element. Slacks of built-in functions follow.
+    pub magnitudes: Graph,
+    /// For each output.
+    pub tolerances: Vec<Tolerance>,
+    /// Arguments of each run. All runs are of one session.
+    pub runs: Vec<Vec<Tensor>>,
+    /// Trained tensors.
+    pub weights: WeightTable,
+    /// How many launches of an op the plan must have, for ops of interest.
+    pub launches: Vec<(&'static str, usize)>,
+}
+
+/// Builds a [`Problem`].
+pub struct ProblemBuilder {
+    /// The graph so far. Inputs and weights are added through the builder.
+    pub graph: Graph,
+    random: RandomValues,
+    values: Vec<(DType, ValueId, Values)>,
+    outputs: Vec<ValueId>,
+    magnitudes: Vec<ValueId>,
+    slacks: Vec<ValueId>,
+    tolerances: Vec<Tolerance>,
+    next_states: Vec<ValueId>,
+    weights: WeightTable,
+    launches: Vec<(&'static str, usize)>,
+}
+
+impl ProblemBuilder {
+    /// An empty problem over the symbols `B` and `S`.
+    ///
+    /// # Errors
+    /// None for a problem of this crate; it is written so that no problem can panic.
+    pub fn new(name: &str) -> Built<ProblemBuilder> {
+        let mut symbols = SymbolTable::default();
+        symbols.declare("B", 1, LARGEST)?;
+        symbols.declare("S", 1, LARGEST)?;
+        let seed = name.bytes().fold(7u64, |seed, byte| seed * 31 % (1 << 40) + u64::from(byte));
+        Ok(ProblemBuilder {
+            graph: Graph::new(name, symbols),
+            random: RandomValues::new(seed),
+            values: Vec::new(),
+            outputs: Vec::new(),
+            magnitudes: Vec::new(),
+            slacks: Vec::new(),
+            tolerances: Vec::new(),
+            next_states: Vec::new(),
+            weights: WeightTable::default(),
+            launches: Vec::new(),
+        })
+    }
+
+    /// An empty problem over the symbols `B`, `S`, `P` and `T = P + S`.
+    ///
+    /// # Errors
+    /// As [`ProblemBuilder::new`].
+    pub fn with_past(name: &str) -> Built<ProblemBuilder> {
+        let mut builder = ProblemBuilder::new(name)?;
+        let tokens = builder.size("S")?;
+        let symbols = builder.graph.symbols_mut();
+        let past = Dim::symbol(symbols.declare("P", 0, LARGEST)?);
+        symbols.define("T", &past + &tokens)?;
+        Ok(builder)
+    }
+
+    /// One size in words: `64`, `S`.
+    ///
+    /// # Errors
+    /// [`ConformError::UnknownSize`].
+    pub fn size(&self, word: &str) -> Built<Dim> {
+        match word.parse::<usize>() {
+            Ok(number) => Ok(Dim::from(number)),
+            Err(_) => {
+                let size = self.graph.symbols().lookup(word);
+                size.ok_or_else(|| ConformError::UnknownSize { name: word.to_string() })
+            }
+        }
+    }
+
+    /// A shape from its sizes in words: `B S 64`.
+    ///
+    /// # Errors
+    /// [`ConformError::UnknownSize`].
+    pub fn shape(&self, sizes: &str) -> Built<Vec<Dim>> {
+        sizes.split_whitespace().map(|word| self.size(word)).collect()
+    }
+
+    /// An argument.
+    ///
+    /// # Errors
+    /// [`ConformError::UnknownSize`].
+    pub fn argument(
+        &mut self,
+        name: &str,
+        dtype: DType,
+        shape: &str,
+        values: Values,
+    ) -> Built<ValueId> {
+        let ty = TensorType::new(dtype, self.shape(shape)?);
+        let value = self.graph.argument(name, ty)?;
+        self.values.push((dtype, value, values));
+        Ok(value)
+    }
+
+    /// An f32 argument of reals in -2..2.
+    ///
+    /// # Errors
+    /// [`ConformError::UnknownSize`].
+    pub fn reals(&mut self, name: &str, shape: &str) -> Built<ValueId> {
+        self.argument(name, DType::F32, shape, Values::Within(2.0))
+    }
+
+    /// A state, which starts without elements along its growing axis.
+    ///
+    /// # Errors
+    /// [`ConformError::UnknownSize`].
+    pub fn state(&mut self, name: &str, shape: &str) -> Built<ValueId> {
+        let ty = TensorType::new(DType::F32, self.shape(shape)?);
+        Ok(self.graph.state(name, ty)?)
+    }
+
+    /// The next value of the next state in order of declaration.
+    pub fn next_state(&mut self, value: ValueId) {
+        self.next_states.push(value);
+    }
+
+    /// A weight of one part of reals in -1..1, of at least one axis.
+    ///
+    /// # Errors
+    /// Shapes too large for the interpreter.
+    pub fn weight(&mut self, name: &str, dtype: DType, shape: &[usize]) -> Built<ValueId> {
+        let (rows, inner) = shape.split_first().unwrap_or((&1, &[]));
+        self.packed_weight(&[name], dtype, &[*rows], inner)
+    }
+
+    /// A weight of parts stacked along axis 0, of `rows` each.
+    ///
+    /// # Errors
+    /// Shapes too large for the interpreter.
+    pub fn packed_weight(
+        &mut self,
+        names: &[&str],
+        dtype: DType,
+        rows: &[usize],
+        inner: &[usize],
+    ) -> Built<ValueId> {
+        for (name, rows) in names.iter().zip(rows) {
+            let shape = [&[*rows], inner].concat();
+            let tensor = self.random.tensor(dtype, &shape, &Values::Within(1.0))?;
+            self.weights.insert(name, tensor);
+        }
+        let shape = [&[rows.iter().sum::<usize>()], inner].concat();
+        let parts = names.iter().map(|name| (*name).into()).collect();
+        let op = Op::Weight(Weight { parts, ty: TensorType::fixed(dtype, &shape) });
+        Ok(self.graph.value(op, &[])?)
+    }
+
+    /// An output that is right only if every element is the same.
+    pub fn exact(&mut self, value: ValueId) {
+        self.within(value, 0.0, value);
+    }
+
+    /// An output of which each element may be off by `units` roundings of its own magnitude.
+    pub fn relative(&mut self, value: ValueId, units: f64) {
+        self.within(value, units, value);
+    }
+
+    /// An output of which each element may be off by `units` roundings of `magnitude`.
+    pub fn within(&mut self, value: ValueId, units: f64, magnitude: ValueId) {
+        self.outputs.push(value);
+        self.magnitudes.push(magnitude);
+        self.tolerances.push(Tolerance::units(units));
+    }
+
+    /// The last output's units where fused ops are decomposed.
+    pub fn decomposed_within(&mut self, units: f64) {
+        if let Some(tolerance) = self.tolerances.last_mut() {
+            tolerance.decomposed = units;
+        }
+    }
+
+    /// More units for the last output on devices whose functions are GPU built-ins.
+    pub fn built_in_slack(&mut self, units: f64) {
+        if let Some(tolerance) = self.tolerances.last_mut() {
+            tolerance.built_in = units;
+        }
+    }
+
+    /// More units for the last output on devices that round the operands of products to f16.
+    pub fn half_products_slack(&mut self, units: f64) {
+        if let Some(tolerance) = self.tolerances.last_mut() {
+            tolerance.half_products = units;
+        }
+    }
+
+    /// A function of each element as an output, off by at most `units` roundings of its value; by the
+    /// slack of the built-in function beside that where a device's functions are built-ins.
+    ///
+    /// # Errors
+    /// A type that the function does not take.
+    pub fn function(&mut self, op: UnaryOp, x: ValueId, units: f64) -> Built<ValueId> {
+        let y = self.graph.unary(op, x)?;
+        self.relative(y, units);
+        let slack = accuracy::slack(op);
+        if slack != Slack::default() {
+            let (x, y) = (self.abs(x)?, self.abs(y)?);
+            let relative = self.linear(slack.relative, slack.relative_by_x, x)?;
+            let relative = self.graph.mul(relative, y)?;
+            let absolute = self.linear(slack.absolute, slack.absolute_by_x, x)?;
+            let slack = self.graph.add_values(relative, absolute)?;
+            self.slack_value(slack);
+        }
+        Ok(y)
+    }
+
+    /// A quotient as an output, as [`ProblemBuilder::function`].
+    ///
+    /// # Errors
+    /// Types that do not divide.
+    pub fn quotient(&mut self, x: ValueId, y: ValueId, units: f64) -> Built<ValueId> {
+        let value = self.graph.binary(BinaryOp::Div, x, y)?;
+        self.relative(value, units);
+        self.built_in_slack(accuracy::DIVISION);
+        Ok(value)
+    }
+
+    /// A power of positive bases as an output, as [`ProblemBuilder::function`]. The built-in is
+    /// `exp2(z)` of `z = y log2(x)`: an error of z is one of the result, times ln 2.
+    ///
+    /// # Errors
+    /// Types without powers.
+    pub fn power(&mut self, x: ValueId, y: ValueId, units: f64) -> Built<ValueId> {
+        let value = self.graph.binary(BinaryOp::Pow, x, y)?;
+        self.relative(value, units);
+        let log = self.graph.unary(UnaryOp::Log, x)?;
+        let z = self.graph.mul(y, log)?;
+        // |y ln x| is ln 2 |z|: with ln 2 < 1 it stands for z in the slack of z, and for 1.5 z below.
+        let (z, y, size) = (self.abs(z)?, self.abs(y)?, self.abs(value)?);
+        let of_exponential = self.linear(accuracy::EXP, 1.5 * accuracy::EXP_BY_X, z)?;
+        let of_product = self.linear(0.0, accuracy::LOG.0 + 1.0, z)?;
+        let of_logarithm = self.linear(0.0, accuracy::LOG.1, y)?;
+        let of_argument = self.graph.add_values(of_product, of_logarithm)?;
+        let sum = self.graph.add_values(of_exponential, of_argument)?;
+        let slack = self.graph.mul(sum, size)?;
+        self.slack_value(slack);
+        Ok(value)
+    }
+
+    /// `constant + factor x`.
+    fn linear(&mut self, constant: f64, factor: f64, x: ValueId) -> Built<ValueId> {
+        let factor = self.graph.real(DType::F32, factor)?;
+        let constant = self.graph.real(DType::F32, constant)?;
+        let product = self.graph.mul(x, factor)?;
+        Ok(self.graph.add_values(product, constant)?)
+    }
+
+    /// The roundings to add to the last output's tolerance, per element.
+    fn slack_value(&mut self, slack: ValueId) {
+        if let Some(tolerance) = self.tolerances.last_mut() {
+            tolerance.built_in_slack = Some(self.slacks.len());
+            self.slacks.push(slack);
+        }
+    }
+
+    /// The plan must launch that op so many times.
+    pub fn launches(&mut self, mnemonic: &'static str, times: usize) {
+        self.launches.push((mnemonic, times));
+    }
+
+    /// `|x|`.
+    ///
+    /// # Errors
+    /// A type without magnitudes.
+    pub fn abs(&mut self, x: ValueId) -> Built<ValueId> {
+        Ok(self.graph.unary(UnaryOp::Abs, x)?)
+    }
+
+    /// The problem with one run for each of `runs`.
+    ///
+    /// # Errors
+    /// Sizes that do not fit the arguments' shapes.
+    pub fn finish(mut self, runs: &[Sizes<'_>]) -> Built<Problem> {
+        self.graph.set_level(GraphLevel::Fused);
+        let mut graph = self.graph.clone();
+        graph.set_return(&self.outputs, &self.next_states)?;
+        // A plan asks who uses a value; what only the magnitudes use is no part of the problem.
+        graph.remove_unreachable();
+        let mut magnitudes = self.graph.clone();
+        let bounds = [&self.magnitudes[..], &self.slacks].concat();
+        magnitudes.set_return(&bounds, &self.next_states)?;
+        let first_slack = self.magnitudes.len();
+        for tolerance in &mut self.tolerances {
+            tolerance.built_in_slack = tolerance.built_in_slack.map(|at| first_slack + at);
+        }
+        let mut arguments = Vec::new();
+        for sizes in runs {
+            let bindings = bindings(&self.graph, sizes)?;
+            let mut of_run = Vec::new();
+            for (dtype, value, values) in &self.values {
+                let shape = sizes_of(self.graph.ty(*value), &bindings)?;
+                of_run.push(self.random.tensor(*dtype, &shape, values)?);
+            }
+            arguments.push(of_run);
+        }
+        Ok(Problem {
+            name: graph.name().to_string(),
+            runs: arguments,
+            graph,
+            magnitudes,
+            tolerances: self.tolerances,
+            weights: self.weights,
+            launches: self.launches,
+        })
+    }
+}
+
+/// Bindings of symbols by name.
+///
+/// # Errors
+/// [`ConformError::UnknownSize`] for a name that is no symbol.
+pub fn bindings(graph: &Graph, sizes: Sizes<'_>) -> Built<Bindings> {
+    let mut bindings = Bindings::new();
+    for (name, size) in sizes {
+        let symbol = graph.symbols().id(name);
+        let symbol = symbol.ok_or_else(|| ConformError::UnknownSize { name: name.to_string() })?;
+        bindings.set(symbol, *size);
+    }
+    Ok(bindings)
+}
+
+/// A type's sizes as numbers.
+///
+/// # Errors
+/// [`ConformError::Unbound`] for a size whose symbols have no values.
+pub fn sizes_of(ty: &TensorType, bindings: &Bindings) -> Built<Vec<usize>> {
+    let size = |dim: &Dim| {
+        let size = dim.eval_size(bindings).and_then(|size| usize::try_from(size).ok());
+        size.ok_or_else(|| ConformError::Unbound { size: format!("{dim:?}") })
+    };
+    ty.shape.iter().map(size).collect()
+}

@@ -1,0 +1,96 @@
+//! RMS norms, alone and behind a residual sum, and the gated linear unit.
+
+use crate::problem::{Built, Problem, ProblemBuilder};
+use minuend::ir::ops::{RmsNorm, Slice};
+use minuend::ir::{DType, Emit, Op, Real};
+
+use super::{Problems, SIZES};
+use crate::accuracy::{DIVISION, EXP, EXP_BY_X, RSQRT};
+
+const STORED: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
+
+pub(super) fn list(problems: &mut Problems) {
+    for dtype in STORED {
+        for features in [1, 7, 15, 16, 17, 64, 65, 129] {
+            let make = move |name: &str| rms_norm(name, features, dtype);
+            problems.add(features == 65, format!("rms_norm {features} {dtype}"), make);
+        }
+        for features in [2, 63, 64, 130] {
+            let make = move |name: &str| add_rms_norm(name, features, dtype);
+            problems.add(features == 63, format!("add_rms_norm {features} {dtype}"), make);
+        }
+    }
+    for inner in [1, 7, 65] {
+        problems.add(inner > 1, format!("swiglu {inner}"), move |name| swiglu(name, inner));
+    }
+}
+
+fn norm() -> RmsNorm {
+    RmsNorm { epsilon: Real::new(1e-6) }
+}
+
+/// The slack of the sigmoid of a gate in -2..2.
+const SWIGLU_BUILT_IN: f64 = EXP + 2.0 * EXP_BY_X + DIVISION;
+
+/// The mean of n squares is off by at most n + 1 roundings of itself, its root by half of that; the
+/// root, two products and the quotient add theirs.
+fn units(features: usize) -> f64 {
+    features as f64 / 2.0 + 8.0
+}
+
+fn rms_norm(name: &str, features: usize, dtype: DType) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?;
+    let x = b.reals("x", &format!("B S {features}"))?;
+    let w = b.weight("w", dtype, &[features])?;
+    let y = b.graph.value(Op::RmsNorm(norm()), &[x, w])?;
+    b.relative(y, units(features));
+    b.built_in_slack(2.0 * RSQRT);
+    let packed = b.reals("packed", &format!("B S {}", 2 * features + 1))?;
+    let part = Slice::range(2, features, 2 * features);
+    let part = b.graph.slice(packed, part)?;
+    let y = b.graph.value(Op::RmsNorm(norm()), &[part, w])?;
+    b.relative(y, units(features));
+    b.built_in_slack(2.0 * RSQRT);
+    let strided = b.reals("strided", &format!("{features} S B"))?;
+    let strided = b.graph.transpose(strided, &[2, 1, 0])?;
+    let y = b.graph.value(Op::RmsNorm(norm()), &[strided, w])?;
+    b.relative(y, units(features));
+    b.built_in_slack(2.0 * RSQRT);
+    b.launches("rms_norm", 3);
+    b.finish(&SIZES)
+}
+
+fn add_rms_norm(name: &str, features: usize, dtype: DType) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?;
+    let w = b.weight("w", dtype, &[features])?;
+    let (x, r) = (format!("B S {features}"), format!("S B {}", features + 3));
+    let (x, r) = (b.reals("x", &x)?, b.reals("r", &r)?);
+    let strided = b.graph.transpose(r, &[1, 0, 2])?;
+    let strided = b.graph.slice(strided, Slice::range(2, 3, features + 3))?;
+    for residual in [x, strided] {
+        let node = b.graph.emit(Op::AddRmsNorm(norm()), &[x, residual, w])?;
+        b.relative(node.result(0), 1.0);
+        // The rounding of the sum reaches the norm through its element and its mean.
+        b.relative(node.result(1), units(features) + 2.0);
+        b.built_in_slack(2.0 * RSQRT);
+    }
+    b.launches("add_rms_norm", 2);
+    b.finish(&SIZES)
+}
+
+fn swiglu(name: &str, inner: usize) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?;
+    let packed = b.reals("packed", &format!("B S {}", 2 * inner))?;
+    let gate = b.graph.slice(packed, Slice::range(2, 0, inner))?;
+    let up = b.graph.slice(packed, Slice::range(2, inner, 2 * inner))?;
+    let strided = b.reals("strided", &format!("{inner} S B"))?;
+    let strided = b.graph.transpose(strided, &[2, 1, 0])?;
+    for (gate, up) in [(gate, up), (up, strided), (strided, gate)] {
+        let y = b.graph.value(Op::Swiglu, &[gate, up])?;
+        // As a sigmoid, and two products.
+        b.relative(y, 10.0);
+        b.built_in_slack(SWIGLU_BUILT_IN);
+    }
+    b.launches("swiglu", 3);
+    b.finish(&SIZES)
+}
