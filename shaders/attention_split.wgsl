@@ -150,7 +150,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             scores[own * ROW_FOURS + four] = vec4<f32>();
         }
     }
-    for (var vector = 0u; vector < HEAD_VECTORS; vector = vector + 1u) {
+    // Written out for usual sizes, so that many loads are under way at once.
+    for (var vector = 0u; vector < HEAD_VECTORS; vector = vector + 1u) { //@unroll
         var keys: array<vec4<f32>, KEYS_PER_THREAD>;
         for (var own = 0u; own < KEYS_PER_THREAD; own = own + 1u) { //@unroll
             // A key behind the last is the last once more, and masked.
@@ -246,7 +247,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         acc[i] = vec4<f32>();
     }
     let count = select(0u, min(KEYS, sizes.keys - first_key), subset < SUBSETS);
-    for (var key = subset; key < count; key = key + SUBSETS) {
+    // Four keys at once, so that as many loads are under way.
+    var key = subset;
+    for (; key + 3u * SUBSETS < count; key = key + 4u * SUBSETS) {
+        var values: array<vec4<f32>, 4>;
+        for (var index = 0u; index < 4u; index = index + 1u) { //@unroll
+            values[index] = v_vector(v_head + (first_key + key + index * SUBSETS) * sizes.v_row, column);
+        }
+        for (var index = 0u; index < 4u; index = index + 1u) { //@unroll
+            for (var four = 0u; four < ROW_FOURS; four = four + 1u) { //@unroll
+                let weights = memory[WEIGHTS_AT + four * KEYS + key + index * SUBSETS];
+                acc[four * 4u] = fma(vec4<f32>(weights.x), values[index], acc[four * 4u]);
+                acc[four * 4u + 1u] = fma(vec4<f32>(weights.y), values[index], acc[four * 4u + 1u]);
+                acc[four * 4u + 2u] = fma(vec4<f32>(weights.z), values[index], acc[four * 4u + 2u]);
+                acc[four * 4u + 3u] = fma(vec4<f32>(weights.w), values[index], acc[four * 4u + 3u]);
+            }
+        }
+    }
+    for (; key < count; key = key + SUBSETS) {
         let value = v_vector(v_head + (first_key + key) * sizes.v_row, column);
         for (var four = 0u; four < ROW_FOURS; four = four + 1u) { //@unroll
             let weights = memory[WEIGHTS_AT + four * KEYS + key];

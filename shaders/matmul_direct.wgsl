@@ -6,6 +6,7 @@
 // lhs has dense rows; the rhs has any strides, and K_INNER says which of its axes neighbours in memory
 // lie along. With SWIGLU, `up` is a second rhs, and silu(lhs rhs) * (lhs up) is stored.
 
+// Rows of an invocation: 1, 2, 4 or 8, with SWIGLU at most 4.
 const ROWS: u32 = 8u; //@param
 const K_INNER: bool = true; //@param
 const SWIGLU: bool = false; //@param
@@ -97,6 +98,24 @@ fn store(at: u32, values: vec4<f32>, count: u32) {
     }
 }
 
+// The sums of a row and four columns, with the products of four values of k. Of the rows from `line` on,
+// those that do not exist repeat the last one and are not stored.
+fn sums_with(
+    sums: vec4<f32>,
+    line: u32,
+    row: u32,
+    rows: u32,
+    k: u32,
+    b: mat4x4<f32>,
+) -> vec4<f32> {
+    let a = lhs_values(line + min(row, rows - 1u) * sizes.k + k, sizes.k - k);
+    return sums + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
+}
+
+fn gated(gate: vec4<f32>, own: vec4<f32>) -> vec4<f32> {
+    return gate / (vec4<f32>(1.0) + exp(-gate)) * own;
+}
+
 @compute @workgroup_size(GROUP_SIZE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     var rest = sizes.first_group + group.x;
@@ -118,38 +137,74 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (column >= sizes.columns) {
         return;
     }
+    // Rows that exist, at least one.
+    let rows = min(ROWS, sizes.rows - first_row);
 
-    var sums: array<vec4<f32>, ROWS>;
-    var up_sums: array<vec4<f32>, ROWS>;
-    for (var i = 0u; i < ROWS; i = i + 1u) {
-        sums[i] = vec4<f32>();
-        up_sums[i] = vec4<f32>();
-    }
+    var s0 = vec4<f32>();
+    var s1 = vec4<f32>();
+    var s2 = vec4<f32>();
+    var s3 = vec4<f32>();
+    var s4 = vec4<f32>();
+    var s5 = vec4<f32>();
+    var s6 = vec4<f32>();
+    var s7 = vec4<f32>();
+    let line = lhs_at + first_row * sizes.k;
     for (var k = 0u; k < sizes.k; k = k + 4u) {
         let b = rhs_block(false, rhs_at, column, k);
-        var u = mat4x4<f32>();
-        if (SWIGLU) {
-            u = rhs_block(true, up_at, column, k);
+        s0 = sums_with(s0, line, 0u, rows, k, b);
+        if (ROWS > 1u) {
+            s1 = sums_with(s1, line, 1u, rows, k, b);
         }
-        for (var i = 0u; i < ROWS; i = i + 1u) {
-            // Rows outside repeat the last one and are not stored.
-            let row = min(first_row + i, sizes.rows - 1u);
-            let a = lhs_values(lhs_at + row * sizes.k + k, sizes.k - k);
-            sums[i] = sums[i] + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
-            if (SWIGLU) {
-                up_sums[i] = up_sums[i] + a.x * u[0] + a.y * u[1] + a.z * u[2] + a.w * u[3];
+        if (ROWS > 2u) {
+            s2 = sums_with(s2, line, 2u, rows, k, b);
+            s3 = sums_with(s3, line, 3u, rows, k, b);
+        }
+        if (ROWS > 4u) {
+            s4 = sums_with(s4, line, 4u, rows, k, b);
+            s5 = sums_with(s5, line, 5u, rows, k, b);
+            s6 = sums_with(s6, line, 6u, rows, k, b);
+            s7 = sums_with(s7, line, 7u, rows, k, b);
+        }
+        if (SWIGLU) {
+            let u = rhs_block(true, up_at, column, k);
+            s4 = sums_with(s4, line, 0u, rows, k, u);
+            if (ROWS > 1u) {
+                s5 = sums_with(s5, line, 1u, rows, k, u);
+            }
+            if (ROWS > 2u) {
+                s6 = sums_with(s6, line, 2u, rows, k, u);
+                s7 = sums_with(s7, line, 3u, rows, k, u);
             }
         }
     }
-    for (var i = 0u; i < ROWS; i = i + 1u) {
-        let row = first_row + i;
-        if (row < sizes.rows) {
-            let line = sizes.result_offset + (batch * sizes.rows + row) * sizes.result_stride;
-            var values = sums[i];
-            if (SWIGLU) {
-                values = values / (vec4<f32>(1.0) + exp(-values)) * up_sums[i];
-            }
-            store(line + column, values, sizes.columns - column);
-        }
+    if (SWIGLU) {
+        s0 = gated(s0, s4);
+        s1 = gated(s1, s5);
+        s2 = gated(s2, s6);
+        s3 = gated(s3, s7);
+    }
+    let at = sizes.result_offset + (batch * sizes.rows + first_row) * sizes.result_stride + column;
+    let count = sizes.columns - column;
+    store(at, s0, count);
+    if (rows > 1u) {
+        store(at + sizes.result_stride, s1, count);
+    }
+    if (rows > 2u) {
+        store(at + 2u * sizes.result_stride, s2, count);
+    }
+    if (rows > 3u) {
+        store(at + 3u * sizes.result_stride, s3, count);
+    }
+    if (rows > 4u) {
+        store(at + 4u * sizes.result_stride, s4, count);
+    }
+    if (rows > 5u) {
+        store(at + 5u * sizes.result_stride, s5, count);
+    }
+    if (rows > 6u) {
+        store(at + 6u * sizes.result_stride, s6, count);
+    }
+    if (rows > 7u) {
+        store(at + 7u * sizes.result_stride, s7, count);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use minuend::Device;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -20,6 +21,14 @@ pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
 /// Writes a line to stderr. Nobody can be told where that fails.
 pub(crate) fn log(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Tells what is known about a device since it was opened, such as kernels that it was found to compute
+/// wrongly, on stderr.
+pub(crate) fn log_device_notes(device: &dyn Device) {
+    for note in device.notes() {
+        log(&format!("note: {}", plain(&note)));
+    }
 }
 
 /// Text on one line without control characters: what comes from devices and files must not steer a

@@ -85,6 +85,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let compiled = progress::during("compiling", || {
         model.compile(&*device, LogitRows::Last, &CompileOptions::default())
     })?;
+    output::log_device_notes(&*device);
     let compile_time = started.elapsed().saturating_sub(compiled.load_time);
     let load_time = open_time + compiled.load_time;
     let mut session = compiled.session(prompt.len().saturating_add(args.max_new_tokens))?;

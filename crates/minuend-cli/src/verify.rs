@@ -106,6 +106,7 @@ fn run(
     }
     let device = open_device(device)?;
     let compiled = model.compile(&*device, LogitRows::All, &CompileOptions::default())?;
+    output::log_device_notes(&*device);
     let mut session = compiled.session(longest(expected))?;
     Ok((compiled.device.clone(), check_outputs(&mut session, expected, tolerance)?))
 }

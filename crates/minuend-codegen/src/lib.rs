@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod cpu;
+mod f32_activations;
 mod kernel;
 mod target;
 pub mod wgsl;

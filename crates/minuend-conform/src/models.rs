@@ -188,7 +188,9 @@ impl ModelCase {
         accuracy: Accuracy,
     ) -> Result<Vec<(String, Verdict)>, ConformError> {
         let started = Instant::now();
-        let compiled = self.model.compile(device, LogitRows::All, &CompileOptions::default())?;
+        // A variant that is wrong must show here, and not be refused.
+        let options = CompileOptions { without_canary: true, ..CompileOptions::default() };
+        let compiled = self.model.compile(device, LogitRows::All, &options)?;
         let mut session = compiled.session(self.tokens())?;
         let tolerance = accuracy.logits_tolerance();
         let mut verdicts = match &self.expected {

@@ -32,8 +32,8 @@ pub struct Tolerance {
     pub built_in: f64,
     /// Units to add beside that where products are [`Accuracy::HalfProducts`](crate::Accuracy).
     pub half_products: f64,
-    /// Roundings to add to `built_in`, per element: an output of [`Problem::magnitudes`], behind those of the
-    /// magnitudes.
+    /// Roundings to add to `built_in`, per element: an output of [`Problem::magnitudes`], behind those
+    /// of the magnitudes.
     pub built_in_slack: Option<usize>,
 }
 

@@ -123,6 +123,19 @@ impl Device for WgpuDevice {
         self.shared.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn is_checked_at_load(&self) -> bool {
+        true
+    }
+
+    fn rounds_products(&self) -> bool {
+        let limits = self.shared.limits();
+        limits.half_products && limits.cooperative_matrix.is_some()
+    }
+
+    fn refuse_variant(&self, reason: &str) -> bool {
+        self.shared.refuse_most_special(reason)
+    }
+
     fn load(
         &self,
         program: &Program,
@@ -173,34 +186,35 @@ impl Shared {
     /// Gives up the features that a kernel uses; `false` if it uses none.
     fn refuse(&self, spec: &KernelSpec, reason: &str) -> bool {
         let Some(needs) = needs_of(spec) else { return false };
-        let mut current = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut limits = (**current).clone();
-        let name = if needs.cooperative_matrix {
-            limits.cooperative_matrix = None;
-            Variant::CooperativeMatrix.name()
+        let variant = if needs.cooperative_matrix {
+            Variant::CooperativeMatrix
         } else if needs.f16 {
-            limits.f16 = false;
-            limits.cooperative_matrix = None;
-            Variant::F16.name()
+            Variant::F16
         } else if needs.subgroups {
-            limits.subgroups = None;
-            Variant::Subgroups.name()
+            Variant::Subgroups
         } else {
             return false;
         };
+        self.give_up(variant, reason)
+    }
+
+    /// Gives up the most special features in use; `false` if none is.
+    fn refuse_most_special(&self, reason: &str) -> bool {
+        let special = [Variant::CooperativeMatrix, Variant::F16, Variant::Subgroups];
+        special.into_iter().any(|variant| self.give_up(variant, reason))
+    }
+
+    /// Chooses no kernel of a variant any more; `false` if none was chosen before.
+    fn give_up(&self, variant: Variant, reason: &str) -> bool {
+        let mut current = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = without(&current, variant);
         if limits == **current {
             return false;
         }
         *current = Arc::new(limits);
         drop(current);
-        self.pipelines.forget(|known| {
-            needs_of(known).is_some_and(|known| {
-                (needs.cooperative_matrix && known.cooperative_matrix)
-                    || (needs.f16 && known.f16)
-                    || (needs.subgroups && known.subgroups)
-            })
-        });
-        let note = format!("variant {name} is not used: {reason}");
+        self.pipelines.forget(|known| needs_of(known).is_some_and(|needs| is_of(needs, variant)));
+        let note = format!("variant {} is not used: {reason}", variant.name());
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
         true
     }
@@ -215,6 +229,57 @@ impl Shared {
     }
 }
 
+/// The limits without what a variant adds. Cooperative matrices hold f16.
+fn without(limits: &WgslLimits, variant: Variant) -> WgslLimits {
+    let mut limits = limits.clone();
+    match variant {
+        Variant::Plain => {}
+        Variant::Subgroups => limits.subgroups = None,
+        Variant::F16 => {
+            limits.f16 = false;
+            limits.cooperative_matrix = None;
+        }
+        Variant::CooperativeMatrix => limits.cooperative_matrix = None,
+    }
+    limits
+}
+
+/// True if a kernel with these needs is of the variant.
+fn is_of(needs: Features, variant: Variant) -> bool {
+    match variant {
+        Variant::Plain => false,
+        Variant::Subgroups => needs.subgroups,
+        Variant::F16 => needs.f16,
+        Variant::CooperativeMatrix => needs.cooperative_matrix,
+    }
+}
+
 fn needs_of(spec: &KernelSpec) -> Option<Features> {
     specialise(spec, Dialect::Native).ok().map(|source| source.needs)
+}
+
+#[cfg(test)]
+mod tests {
+    use minuend_codegen::wgsl::{CooperativeShape, SubgroupSizes};
+
+    use super::*;
+
+    #[test]
+    fn variants_are_given_up_one_by_one() {
+        let plain = WgslLimits::portable();
+        let mut limits = WgslLimits {
+            f16: true,
+            subgroups: Some(SubgroupSizes { min: 32, max: 32 }),
+            cooperative_matrix: Some(CooperativeShape { size: 16 }),
+            ..plain.clone()
+        };
+        assert_eq!(without(&limits, Variant::Plain), limits);
+        let both = without(&limits, Variant::F16);
+        assert_eq!((both.f16, both.cooperative_matrix), (false, None));
+        limits = without(&limits, Variant::CooperativeMatrix);
+        assert!(limits.f16 && limits.cooperative_matrix.is_none());
+        limits = without(&limits, Variant::F16);
+        assert!(!limits.f16 && limits.subgroups.is_some());
+        assert_eq!(without(&limits, Variant::Subgroups), plain);
+    }
 }

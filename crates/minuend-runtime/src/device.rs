@@ -101,6 +101,21 @@ pub enum DeviceError {
         /// What the device allows.
         available: u64,
     },
+    /// The device computes something else than the kernel means, in every variant that it has.
+    #[error(
+        "device {device} computes {kernel} wrongly: off by {error:.1e}, allowed {allowed:.1e}; use \
+         another device or driver"
+    )]
+    Wrong {
+        /// The device.
+        device: String,
+        /// The kernel.
+        kernel: String,
+        /// How far an element is off; infinite for a tensor of another type, or a wrong integer.
+        error: f64,
+        /// How far it may be off.
+        allowed: f64,
+    },
     /// The device stopped answering: a reset, a watchdog, or its removal.
     #[error("device {device} was lost: {reason}; open it again and make a new session")]
     Lost {
@@ -131,6 +146,24 @@ pub trait Device: Send + Sync {
     /// was found to compute wrongly.
     fn notes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// True if a driver of the machine compiles the kernels, so that each load should check them with
+    /// golden cases. False where kernels are functions of this program, which its own tests cover.
+    fn is_checked_at_load(&self) -> bool {
+        false
+    }
+
+    /// True if the kernels in use may round the operands of matrix products to 16-bit floats.
+    fn rounds_products(&self) -> bool {
+        false
+    }
+
+    /// Gives up the most special family of kernel variants in use and notes the reason; false if none
+    /// is left but the plain one. Programs that are compiled for [`Device::target`] stay valid, and what
+    /// is loaded from now on runs on the rest.
+    fn refuse_variant(&self, _reason: &str) -> bool {
+        false
     }
 
     /// Makes a program's kernels ready and its weights resident.

@@ -22,6 +22,9 @@ pub struct CompileOptions {
     pub stop_after: Option<usize>,
     /// Passes to leave out, by name.
     pub disable: Vec<String>,
+    /// Load without the golden cases of [`load_checked`](crate::load_checked): for whoever checks
+    /// kernels another way, or counts what a device does.
+    pub without_canary: bool,
 }
 
 impl CompileOptions {

@@ -24,6 +24,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod canary;
 mod check;
 mod compile;
 mod device;
@@ -37,6 +38,7 @@ mod sampling;
 mod session;
 mod token_model;
 
+pub use canary::load_checked;
 pub use check::{CheckKind, OutputCheck, check_outputs, errors};
 pub use compile::{
     CompileOptions, Compiled, bind, compile, compile_observed, fuse, raise_observed, raise_to,

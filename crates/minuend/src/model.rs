@@ -8,6 +8,7 @@ use minuend_ir::Graph;
 use minuend_models::{Checkpoint, LogitRows, ModelConfig, StoredDtype, Tokenizer, language_model};
 use minuend_runtime::{Device, Executable, StoredTensor, WeightSource};
 
+use crate::canary::load_checked;
 use crate::compile::{CompileOptions, Compiled, compile};
 use crate::error::Error;
 use crate::interpreted::InterpretedModel;
@@ -88,7 +89,8 @@ impl Model {
         Ok(language_model(&self.config, &stored, rows)?)
     }
 
-    /// Compiles the model and loads it on a device.
+    /// Compiles the model and loads it on a device, behind the check of [`load_checked`] unless the
+    /// options leave it out.
     ///
     /// # Errors
     /// [`Error::Compile`] or [`Error::Device`].
@@ -101,7 +103,11 @@ impl Model {
         let Compiled { program, report, time, plan_time, .. } =
             compile(self.graph(rows)?, device.target(), options)?;
         let started = Instant::now();
-        let executable = Executable::load(device, program, self)?;
+        let executable = if options.without_canary {
+            Executable::load(device, program, self)?
+        } else {
+            load_checked(device, program, self)?
+        };
         Ok(CompiledModel {
             config: self.config.clone(),
             executable,
@@ -147,7 +153,7 @@ pub struct CompiledModel {
     pub compile_time: std::time::Duration,
     /// The part of `compile_time` that the plan took.
     pub plan_time: std::time::Duration,
-    /// Time to make kernels and weights ready.
+    /// Time to check kernels and to make them and the weights ready.
     pub load_time: std::time::Duration,
     /// The device, in words.
     pub device: String,

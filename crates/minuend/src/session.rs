@@ -33,24 +33,41 @@ impl ModelSession {
         &self.session
     }
 
-    /// Feeds tokens and reads one output.
+    /// Feeds tokens and reads nothing: the step is given to the device, which may still be at work when
+    /// this returns.
+    ///
+    /// # Errors
+    /// As [`TokenModel::feed`].
+    pub fn enqueue(&mut self, ids: &[u32], batch: usize) -> Result<(), Error> {
+        self.run(ids, batch, &[]).map(|_| ())
+    }
+
+    /// Waits until the steps given so far are done.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if one of them failed.
+    pub fn synchronize(&mut self) -> Result<(), Error> {
+        Ok(self.session.synchronize()?)
+    }
+
+    /// Feeds tokens and reads at most one output.
     fn run(
         &mut self,
         ids: &[u32],
         batch: usize,
-        output: usize,
+        outputs: &[usize],
     ) -> Result<Option<HostTensor>, Error> {
         let count = check_tokens(&self.config, self.position(), ids, batch)?;
         let values: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
         let ids = HostTensor::from_i64(&[batch, count], &values)
             .ok_or(RequestError::RaggedBatch { tokens: values.len(), batch })?;
-        Ok(self.session.run_for(&[ids], &[output])?.pop())
+        Ok(self.session.run_for(&[ids], outputs)?.pop())
     }
 }
 
 impl TokenModel for ModelSession {
     fn feed(&mut self, ids: &[u32], batch: usize) -> Result<Logits, Error> {
-        let logits = self.run(ids, batch, LOGITS)?;
+        let logits = self.run(ids, batch, &[LOGITS])?;
         let values = logits.as_ref().and_then(HostTensor::to_f32).unwrap_or_default();
         let tokens = logits.and_then(|logits| logits.shape().get(1).copied()).unwrap_or(0);
         Ok(Logits { batch, tokens, vocab_size: self.config.vocab_size, values })
@@ -60,7 +77,7 @@ impl TokenModel for ModelSession {
         let Some(output) = self.token_output else {
             return Ok(self.feed(ids, batch)?.most_likely_tokens()?);
         };
-        let tokens = self.run(ids, batch, output)?.and_then(|tokens| tokens.to_i64());
+        let tokens = self.run(ids, batch, &[output])?.and_then(|tokens| tokens.to_i64());
         // The program gives -1 where no logit is finite.
         let token = |id: i64| u32::try_from(id).map_err(|_| RequestError::NoFiniteLogit);
         Ok(tokens.unwrap_or_default().into_iter().map(token).collect::<Result<_, _>>()?)

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use minuend::ir::{DType, Emit, Graph, SymbolTable, TensorType, TypeError, ValueId};
 use minuend::{
-    CompileOptions, Device, Executable, HostTensor, RequestError, Session, StoredTensor,
-    WeightSource,
+    CompileOptions, Device, HostTensor, RequestError, Session, StoredTensor, WeightSource,
 };
 use serde_json::json;
 
@@ -93,7 +92,7 @@ fn load(op: &OneOp, device: &dyn Device, is_resident: bool) -> Result<Loaded, Fa
     if found != 1 {
         return Err(Failure::NotFused { op: op.op, found, expected: 1 });
     }
-    let session = Executable::load(device, program, &Resident(resident))?.session(0)?;
+    let session = minuend::load_checked(device, program, &Resident(resident))?.session(0)?;
     Ok(Loaded { session, arguments })
 }
 
@@ -142,6 +141,7 @@ pub(super) fn measure(args: &BenchArgs, op: &OneOp, started: Instant) -> Result<
         }
         Ok::<_, Failure>((times, median(&per_run)))
     })?;
+    output::log_device_notes(&*device);
     let best = times.iter().min().copied().unwrap_or_default();
     let tflops = op.flops / resident.as_secs_f64() / 1e12;
     let (median_ms, best_ms, resident_ms) =

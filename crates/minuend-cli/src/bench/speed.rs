@@ -17,6 +17,8 @@ struct Speed {
     prefill: Duration,
     /// All decode steps of one repeat.
     decode: Duration,
+    /// Host time to give the device one decode step, without waiting for it.
+    enqueue: Duration,
     /// The largest resident set, where the system tells it.
     resident_bytes: Option<u64>,
     /// Bytes copied per second.
@@ -47,6 +49,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
     let compiled = progress::during("compiling", || {
         model.compile(&*device, LogitRows::Last, &CompileOptions::default())
     })?;
+    output::log_device_notes(&*device);
     let mut session = compiled.session(prompt + new)?;
     let sizes = count_bytes(args, &model, &compiled)?;
     let speed = progress::during("measuring", || run(args, &mut session))?;
@@ -68,6 +71,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
             "repeats": args.repeats,
             "prefill_tokens_per_s": prefill,
             "decode_tokens_per_s": decode,
+            "enqueue_ms_per_step": millis(speed.enqueue),
             "weight_bytes_per_step": sizes.per_step,
             "decode_gb_per_s": read_rate / GIGA,
             "copy_gb_per_s": speed.copy_rate / GIGA,
@@ -90,6 +94,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
         "{}: {} parameters on {}, batch {batch}\n\
          prefill   {prefill:>9.1} tokens/s  ({prompt} tokens)\n\
          decode    {decode:>9.1} tokens/s  ({new} tokens)\n\
+         enqueue   {:>9.3} ms of host time a step, the device not waited for\n\
          read      {:>9.2} GB/s of weights, {} each step\n\
          copy      {:>9.2} GB/s, ratio {:.2}\n\
          memory    {} = weights {} + cache {} + arena {}\n\
@@ -98,6 +103,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
         args.subject(),
         count(parameters),
         compiled.device,
+        millis(speed.enqueue),
         read_rate / GIGA,
         bytes(sizes.per_step),
         speed.copy_rate / GIGA,
@@ -144,22 +150,33 @@ fn run(args: &BenchArgs, session: &mut ModelSession) -> Result<Speed, Failure> {
     for round in 0..=args.repeats {
         session.reset();
         let started = Instant::now();
-        session.feed(&prompt, batch)?;
+        session.feed_greedy(&prompt, batch)?;
         let prefill_time = started.elapsed();
         let started = Instant::now();
         for step in 0..args.new_tokens {
-            session.feed(&ids(1, u64::from(step) << 32), batch)?;
+            session.feed_greedy(&ids(1, u64::from(step) << 32), batch)?;
         }
         if round > 0 {
             prefill_times.push(prefill_time);
             decode_times.push(started.elapsed());
         }
     }
+    session.reset();
+    session.enqueue(&prompt, batch)?;
+    session.enqueue(&ids(1, 0), batch)?;
+    session.synchronize()?;
+    let started = Instant::now();
+    for step in 1..args.new_tokens {
+        session.enqueue(&ids(1, u64::from(step) << 32), batch)?;
+    }
+    let enqueue = started.elapsed() / args.new_tokens.saturating_sub(1).max(1);
+    session.synchronize()?;
     // The copy needs memory of its own, so the peak is taken before it.
     let resident_bytes = memory::peak_resident_bytes();
     Ok(Speed {
         prefill: median(&prefill_times),
         decode: median(&decode_times),
+        enqueue,
         resident_bytes,
         copy_rate: memory::copy_rate(args.threads()),
     })

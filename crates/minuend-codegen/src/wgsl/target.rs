@@ -2,7 +2,7 @@
 
 use minuend_ir::{Legality, Op, OpInstance, OpSupport};
 
-use crate::cpu::CpuTarget;
+use crate::f32_activations;
 use crate::kernel::{Kernel, Tail};
 use crate::target::{CodegenError, Target};
 use crate::wgsl::limits::WgslLimits;
@@ -27,7 +27,7 @@ impl WgslTarget {
 
 impl OpSupport for WgslTarget {
     fn legality(&self, op: &OpInstance<'_>) -> Legality {
-        CpuTarget.legality(op)
+        f32_activations::legality(op)
     }
 }
 
@@ -37,11 +37,16 @@ impl Target for WgslTarget {
     }
 
     fn select(&self, op: &OpInstance<'_>) -> Result<Kernel, CodegenError> {
-        CpuTarget.select(op).map_err(|error| CodegenError { target: self.name(), ..error })
+        match f32_activations::refusal(op) {
+            Some(reason) => {
+                Err(CodegenError { target: self.name(), op: op.op.mnemonic(), reason })
+            }
+            None => Ok(f32_activations::kernel(op)),
+        }
     }
 
     fn reads_strided(&self, op: &Op, operand: usize, dense_last_axis: bool) -> bool {
-        CpuTarget.reads_strided(op, operand, dense_last_axis)
+        f32_activations::reads_strided(op, operand, dense_last_axis)
     }
 
     fn fuses(&self, kernel: &Kernel) -> bool {

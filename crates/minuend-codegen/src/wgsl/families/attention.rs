@@ -3,6 +3,7 @@
 //! Both are one set of shaders: with `PAIRED`, a workgroup keeps two softmaxes over the keys that it
 //! reads, and takes the difference of their normalised outputs.
 
+mod cooperative;
 mod direct;
 mod prefill;
 mod problem;
@@ -18,7 +19,7 @@ use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::template::Template;
 
 pub(crate) const TEMPLATES: &[Template] =
-    &[direct::TEMPLATE, prefill::TEMPLATE, split::SPLIT, split::MERGE];
+    &[cooperative::TEMPLATE, direct::TEMPLATE, prefill::TEMPLATE, split::SPLIT, split::MERGE];
 
 pub(crate) fn attention(
     op: Attention,
@@ -41,6 +42,9 @@ pub(crate) fn diff_attention(
 fn dispatches(problem: &Problem<'_>, limits: &WgslLimits) -> Result<Vec<Dispatch>, ShaderError> {
     if split::pays(problem) {
         return split::dispatches(problem, limits);
+    }
+    if let Some(dispatch) = cooperative::dispatch(problem, limits)? {
+        return Ok(vec![dispatch]);
     }
     if limits.is_cpu && direct::covers(problem) {
         return Ok(vec![direct::dispatch(problem, limits)?]);

@@ -15,7 +15,7 @@ use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
 use crate::wgsl::families::indexing::{broadcast_strides, coalesce, result_place};
 use crate::wgsl::limits::WgslLimits;
-use crate::wgsl::place::Window;
+use crate::wgsl::place::{TensorPlace, Window};
 use crate::wgsl::template::{KernelSpec, Template};
 
 pub(crate) const TEMPLATES: &[Template] = &[Template {
@@ -59,9 +59,8 @@ pub(crate) fn dispatches(
     }
     let result = result_place(launch, 0)?;
     let elements = result.elements().unwrap_or(usize::MAX);
-    let under = |operand: &crate::wgsl::place::TensorPlace<'_>| {
-        broadcast_strides(operand.shape, operand.strides, result.shape)
-    };
+    let under =
+        |operand: &TensorPlace<'_>| broadcast_strides(operand.shape, operand.strides, result.shape);
     let strides: Vec<_> = launch.operands.iter().map(under).collect();
     let strides: Vec<&[usize]> = strides.iter().map(|strides| strides.as_slice()).collect();
     let axes = coalesce(result.shape, &strides);

@@ -2,7 +2,6 @@
 
 mod rows;
 
-use minuend_ir::DType;
 use minuend_ir::ops::RmsNorm;
 
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
@@ -159,7 +158,6 @@ fn bind(
     width: Width,
     limits: &WgslLimits,
 ) -> Result<u32, ShaderError> {
-    debug_assert!(matches!(tensor.dtype, DType::F32 | DType::F16 | DType::Bf16));
     let (window, element) = Window::of(tensor, limits)?;
     dispatch.bind(name, window);
     Ok(element / width.elements() as u32)

@@ -107,7 +107,7 @@ impl<'a> Problem<'a> {
     }
 
     /// True if all vectors of 4 elements lie at multiples of 4 elements.
-    fn is_aligned(&self) -> bool {
+    pub(super) fn is_aligned(&self) -> bool {
         let divides = |place: &TensorPlace<'_>| {
             place.byte_offset.is_multiple_of(16)
                 && place.shape[3].is_multiple_of(4)

@@ -128,7 +128,10 @@ fn region(spec: &KernelSpec, name: &str) -> Result<Option<Cow<'static, str>>, Sh
     let fours = spec.param("ROW_FOURS");
     let keys = spec.param("KEYS_PER_THREAD");
     let (Some(Param::U32(fours)), Some(Param::U32(keys))) = (fours, keys) else { return Ok(None) };
-    let bounds = [("ROW_FOURS", fours), ("ROWS", 4 * fours), ("KEYS_PER_THREAD", keys)];
+    let mut bounds = vec![("ROW_FOURS", fours), ("ROWS", 4 * fours), ("KEYS_PER_THREAD", keys)];
+    if let Some(Param::U32(head_dim @ ..=128)) = spec.param("HEAD_DIM") {
+        bounds.push(("HEAD_VECTORS", head_dim.div_ceil(4)));
+    }
     Ok(region_of(SOURCE, name).map(|text| Cow::Owned(unrolled(text, &bounds))))
 }
 

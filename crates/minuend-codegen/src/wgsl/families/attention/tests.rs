@@ -4,8 +4,9 @@ use smallvec::smallvec;
 
 use super::*;
 use crate::kernel::{Kernel, Tail};
+use crate::wgsl::limits::{CooperativeShape, SubgroupSizes};
 use crate::wgsl::place::{Region, TensorPlace};
-use crate::wgsl::template::{Dialect, Param, specialise};
+use crate::wgsl::template::{Dialect, Features, KernelSource, Param, specialise};
 use crate::wgsl::validate::validate;
 
 /// Sizes of a launch over dense tensors, q and the result token-major.
@@ -117,9 +118,14 @@ fn every_row_is_valid() {
             validate(&source).unwrap();
         }
         // The file as it lies.
-        let text = template.source.to_string();
-        let (label, needs) = (template.file.to_string(), Default::default());
-        validate(&crate::wgsl::KernelSource { label, text, needs }).unwrap();
+        let is_cooperative = template.source.contains("enable wgpu_cooperative_matrix;");
+        let needs = Features {
+            f16: is_cooperative,
+            subgroups: is_cooperative,
+            cooperative_matrix: is_cooperative,
+        };
+        let (label, text) = (template.file.to_string(), template.source.to_string());
+        validate(&KernelSource { label, text, needs }).unwrap();
     }
 }
 
@@ -142,6 +148,57 @@ fn many_queries_take_whole_rows() {
     assert_eq!(templates(&large), ["attention_prefill"]);
     // Two slices of 128 value columns.
     assert_eq!(large[0].groups, 4 * 4 * 2 * 2);
+}
+
+#[test]
+fn cooperative_matrices_need_leave_to_round() {
+    let exact = WgslLimits {
+        max_workgroup_bytes: 48 << 10,
+        f16: true,
+        subgroups: Some(SubgroupSizes { min: 32, max: 32 }),
+        cooperative_matrix: Some(CooperativeShape { size: 16 }),
+        ..WgslLimits::portable()
+    };
+    let half = WgslLimits { half_products: true, ..exact.clone() };
+    let name = |sizes: Sizes, limits: &WgslLimits| templates(&sizes.checked(limits));
+    assert_eq!(name(PREFILL, &exact), ["attention_prefill"]);
+    let cooperative = PREFILL.checked(&half);
+    assert_eq!(templates(&cooperative), ["attention_cooperative"]);
+    assert_eq!(cooperative[0].groups, 4 * 4 * 2);
+    assert_eq!(cooperative[0].spec.param("KEYS"), Some(Param::U32(64)));
+    let wide = Sizes { dim: 128, value_dim: 128, ..PREFILL };
+    assert_eq!(wide.checked(&half)[0].spec.param("KEYS"), Some(Param::U32(32)));
+    let single = Sizes { paired: false, dim: 80, value_dim: 16, ..PREFILL };
+    assert_eq!(name(single, &half), ["attention_cooperative"]);
+
+    // Sizes, places and adapters that matrices do not fit.
+    for sizes in [
+        Sizes { dim: 72, ..PREFILL },
+        Sizes { value_dim: 20, ..PREFILL },
+        Sizes { dim: 144, ..PREFILL },
+        Sizes { key_offset: 4, ..PREFILL },
+    ] {
+        assert_eq!(name(sizes, &half), ["attention_prefill"]);
+    }
+    let varying = SubgroupSizes { min: 16, max: 32 };
+    for limits in [
+        WgslLimits { f16: false, ..half.clone() },
+        WgslLimits { max_workgroup_bytes: 16 << 10, ..half.clone() },
+        WgslLimits { subgroups: Some(varying), ..half.clone() },
+        WgslLimits { subgroups: None, ..half.clone() },
+        WgslLimits { cooperative_matrix: None, ..half.clone() },
+    ] {
+        assert_eq!(name(PREFILL, &limits), ["attention_prefill"]);
+    }
+    assert_eq!(name(DECODE, &half), ["attention_split", "attention_merge"]);
+
+    let software = WgslLimits {
+        max_workgroup_bytes: 32 << 10,
+        subgroups: Some(SubgroupSizes { min: 8, max: 8 }),
+        cooperative_matrix: Some(CooperativeShape { size: 8 }),
+        ..half
+    };
+    assert_eq!(name(PREFILL, &software), ["attention_cooperative"]);
 }
 
 #[test]

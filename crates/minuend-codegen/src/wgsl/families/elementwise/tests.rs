@@ -1,5 +1,7 @@
 //! Generated texts, and what launches become.
 
+use std::slice::from_ref;
+
 use minuend_ir::Op;
 use minuend_ir::ops::{BinaryOp, Cast, CompareOp, UnaryOp};
 use smallvec::smallvec;
@@ -59,7 +61,7 @@ fn weights_are_only_read() {
 fn only_what_is_called_is_included() {
     let unary = |op, dtype| {
         let x = Tensor::dense(dtype, &[8]);
-        text(&select(Op::Unary(op), &[x.clone()], &[x]).unwrap()[0])
+        text(&select(Op::Unary(op), from_ref(&x), from_ref(&x)).unwrap()[0])
     };
     let text = unary(UnaryOp::Neg, DType::F32);
     assert!(text.contains("let value_0 = -operand_0;") && !text.contains("fn exp_f32"));
@@ -119,7 +121,7 @@ fn operands_and_result_fit_the_bindings() {
         let tail = Tail::Elementwise((0..operands - 2).map(step).collect());
         let places = vec![x.clone(); operands];
         let op = Op::Binary(BinaryOp::Add);
-        select_with(op, tail, &places, &[x.clone()], &WgslLimits::portable())
+        select_with(op, tail, &places, from_ref(&x), &WgslLimits::portable())
     };
     assert_eq!(run(7).unwrap()[0].windows.len(), 8);
     assert!(run(8).is_err());

@@ -16,7 +16,9 @@ pub(super) const TEMPLATE: Template = Template {
         for rows in ROWS {
             for units in Units::all() {
                 for (k_inner, is_swiglu) in FORMS {
-                    specs.push(with_accesses(spec(rows, units, k_inner, is_swiglu)));
+                    if rows <= most_rows(is_swiglu) {
+                        specs.push(with_accesses(spec(rows, units, k_inner, is_swiglu)));
+                    }
                 }
             }
         }
@@ -29,6 +31,11 @@ const ROWS: [usize; 4] = [1, 2, 4, 8];
 /// Columns of a workgroup.
 const GROUP_COLUMNS: usize = 64;
 
+/// Rows of an invocation that has eight sums, two for each row of a gated product.
+fn most_rows(is_swiglu: bool) -> usize {
+    if is_swiglu { 4 } else { 8 }
+}
+
 fn spec(rows: usize, units: Units, k_inner: bool, is_swiglu: bool) -> KernelSpec {
     let spec = KernelSpec::new(TEMPLATE.name)
         .with_u32("ROWS", rows as u32)
@@ -38,8 +45,9 @@ fn spec(rows: usize, units: Units, k_inner: bool, is_swiglu: bool) -> KernelSpec
 }
 
 pub(super) fn dispatch(product: &Product<'_>, bound: &Bound) -> Result<Dispatch, ShaderError> {
-    let all_rows = ROWS.into_iter().find(|rows| *rows >= product.rows);
-    let rows = all_rows.unwrap_or(ROWS[ROWS.len() - 1]);
+    let most = most_rows(product.is_swiglu);
+    let enough = ROWS.into_iter().find(|rows| *rows >= product.rows);
+    let rows = enough.map_or(most, |rows| rows.min(most));
     let spec = spec(rows, Units::of(product, bound), product.k_inner, product.is_swiglu);
     tile_dispatch(spec, product, bound, [rows, GROUP_COLUMNS])
 }

@@ -15,6 +15,8 @@ use crate::wgsl::place::{TensorPlace, Uniforms, Window};
 
 /// Batch axes that shaders index.
 const MAX_BATCH_RANK: usize = 4;
+/// Columns that all tiles divide.
+const WHOLE_TILES: usize = 128;
 
 /// `result[b, row, column] = sum over k of lhs[b, row, k] * rhs[b, column, k]`, batch entry by entry.
 #[derive(Clone, Debug)]
@@ -82,7 +84,7 @@ impl<'a> Product<'a> {
             false => (*b, *a, *stride_b, *stride_a),
         };
         let halves = 1 + usize::from(is_swiglu);
-        if rhs_k != *k || rhs_columns / halves != *columns || rhs_columns % halves != 0 {
+        if rhs_k != *k || rhs_columns / halves != *columns || !rhs_columns.is_multiple_of(halves) {
             return Err(unsupported("the shapes of its operands do not fit"));
         }
         if is_swiglu && (rhs.shape.len() != 2 || !op.transpose_rhs) {
@@ -209,17 +211,19 @@ impl<'a> Product<'a> {
     /// multiples of 16 bytes, and a row or column holds whole units.
     pub(super) fn is_aligned(&self, bound: &Bound, lhs_unit: usize, rhs_unit: usize) -> bool {
         let begins = |(window, offset): &(Window, u32), unit: usize| {
-            window.start % 16 == 0 && *offset as usize % unit == 0
+            window.start.is_multiple_of(16) && (*offset as usize).is_multiple_of(unit)
         };
-        let all = |strides: &[usize], unit: usize| strides.iter().all(|stride| stride % unit == 0);
+        let all = |strides: &[usize], unit: usize| {
+            strides.iter().all(|stride| stride.is_multiple_of(unit))
+        };
         let inner = if self.k_inner { self.k } else { self.columns };
         begins(&bound.lhs, lhs_unit)
             && begins(&bound.rhs, rhs_unit)
             && begins(&bound.up, rhs_unit)
-            && self.k % lhs_unit == 0
-            && inner % rhs_unit == 0
+            && self.k.is_multiple_of(lhs_unit)
+            && inner.is_multiple_of(rhs_unit)
             && self.inner_stride == 1
-            && self.outer_stride % rhs_unit == 0
+            && self.outer_stride.is_multiple_of(rhs_unit)
             && all(&self.lhs_batch, lhs_unit)
             && all(&self.rhs_batch, rhs_unit)
     }
@@ -237,6 +241,3 @@ impl<'a> Product<'a> {
         uniforms.array("rhs_batch", filled(&self.rhs_batch, 0), MAX_BATCH_RANK)
     }
 }
-
-/// Columns that all tiles divide.
-const WHOLE_TILES: usize = 128;

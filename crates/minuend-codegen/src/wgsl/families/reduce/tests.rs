@@ -1,5 +1,7 @@
 //! How many invocations share a row.
 
+use std::slice::from_ref;
+
 use minuend_ir::{DType, Op};
 
 use super::*;
@@ -46,7 +48,7 @@ fn an_axis_without_elements_is_reduced() {
 fn arg_max_takes_a_group_for_each_row() {
     let op = Op::ArgMax(ArgMax { axis: 2 });
     let (x, to) = (Tensor::dense(DType::F32, &[2, 3, 99]), Tensor::dense(DType::I64, &[2, 3]));
-    let dispatch = select(op, &[x.clone()], &[to.clone()]).unwrap().remove(0);
+    let dispatch = select(op, from_ref(&x), from_ref(&to)).unwrap().remove(0);
     assert_eq!(dispatch.groups, 6);
     assert!(select(Op::ArgMax(ArgMax { axis: 3 }), &[x], &[to]).is_err());
 }

@@ -1,0 +1,330 @@
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use minuend_codegen::{Kernel, Target};
+use minuend_ir::ops::RmsNorm;
+use minuend_ir::{DType, Op, Real};
+use minuend_models::{ExpectedOutputs, LogitRows};
+use minuend_plan::Step;
+use minuend_runtime::Module;
+use minuend_runtime_cpu::CpuDevice;
+
+use super::*;
+use crate::model::Model;
+use crate::{check_outputs, open_device, open_target};
+
+/// What a kernel is exchanged for.
+type Exchange = fn(&mut Kernel);
+
+/// The CPU with a fault: kernels are exchanged, or some do not compile.
+struct FaultyDevice {
+    cpu: CpuDevice,
+    /// In use until it is refused.
+    special: AtomicBool,
+    in_special: Fault,
+    in_plain: Fault,
+    notes: Mutex<Vec<String>>,
+}
+
+#[derive(Clone, Copy)]
+enum Fault {
+    None,
+    Wrong(Exchange),
+    /// Programs with kernels of the mnemonic do not compile.
+    Uncompiled(&'static str),
+}
+
+impl FaultyDevice {
+    fn new(in_special: Fault, in_plain: Fault) -> FaultyDevice {
+        FaultyDevice {
+            cpu: CpuDevice::new(2).unwrap(),
+            special: AtomicBool::new(true),
+            in_special,
+            in_plain,
+            notes: Mutex::default(),
+        }
+    }
+}
+
+impl Device for FaultyDevice {
+    fn name(&self) -> String {
+        "faulty cpu".into()
+    }
+
+    fn target(&self) -> &dyn Target {
+        self.cpu.target()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap().clone()
+    }
+
+    fn is_checked_at_load(&self) -> bool {
+        true
+    }
+
+    fn refuse_variant(&self, reason: &str) -> bool {
+        let was_special = self.special.swap(false, Ordering::Relaxed);
+        if was_special {
+            self.notes.lock().unwrap().push(format!("variant special is not used: {reason}"));
+        }
+        was_special
+    }
+
+    fn load(
+        &self,
+        program: &Program,
+        weights: &dyn WeightSource,
+    ) -> Result<Arc<dyn Module>, DeviceError> {
+        let is_special = self.special.load(Ordering::Relaxed);
+        let mut program = program.clone();
+        match if is_special { self.in_special } else { self.in_plain } {
+            Fault::None => {}
+            Fault::Wrong(exchange) => program.kernels.iter_mut().for_each(exchange),
+            Fault::Uncompiled(op) => {
+                if let Some(kernel) = program.kernels.iter().find(|k| k.op.mnemonic() == op) {
+                    let (device, kernel) = (self.name(), kernel.name());
+                    let reason = "internal error".into();
+                    return Err(DeviceError::Compile { device, kernel, reason });
+                }
+            }
+        }
+        self.cpu.load(&program, weights)
+    }
+}
+
+/// Statistics over a larger epsilon.
+fn wrong_norm(kernel: &mut Kernel) {
+    if let Op::RmsNorm(op) | Op::AddRmsNorm(op) = &mut kernel.op {
+        *op = RmsNorm { epsilon: Real::new(0.01) };
+    }
+}
+
+/// A scale of scores that is off by a hundredth.
+fn wrong_scale(kernel: &mut Kernel) {
+    if let Op::DiffAttention(op) = &mut kernel.op {
+        op.scale = Real::new(op.scale.get() * 1.01);
+    }
+}
+
+/// Angles of another base.
+fn wrong_angles(kernel: &mut Kernel) {
+    if let Op::Rope(op) = &mut kernel.op {
+        op.theta = Real::new(op.theta.get() * 1.001);
+    }
+}
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/shakespeare-diffv2")
+}
+
+fn demo_program(target: &dyn Target) -> Program {
+    let graph = Model::open(demo()).unwrap().graph(LogitRows::Last).unwrap();
+    compile(graph, target, &CompileOptions::default()).unwrap().program
+}
+
+/// Whether the demo model computes on the device what is stored beside it.
+fn is_right(device: &dyn Device, options: &CompileOptions) -> bool {
+    let model = Model::open(demo()).unwrap();
+    let expected = ExpectedOutputs::open(demo().join("expected.safetensors")).unwrap();
+    let compiled = model.compile(device, LogitRows::All, options).unwrap();
+    let mut session = compiled.session(256).unwrap();
+    let checks = check_outputs(&mut session, &expected, 1e-5).unwrap();
+    checks.iter().all(|check| check.passed)
+}
+
+#[test]
+fn a_wrong_variant_is_refused_and_told() {
+    let faults: [(Exchange, &str); 3] =
+        [(wrong_norm, "rms_norm"), (wrong_scale, "diff_attention"), (wrong_angles, "rope")];
+    for (exchange, op) in faults {
+        let unchecked = FaultyDevice::new(Fault::Wrong(exchange), Fault::None);
+        let without = CompileOptions { without_canary: true, ..CompileOptions::default() };
+        assert!(!is_right(&unchecked, &without), "{op}: the fault shows nowhere");
+        assert!(unchecked.notes().is_empty());
+
+        let device = FaultyDevice::new(Fault::Wrong(exchange), Fault::None);
+        assert!(is_right(&device, &CompileOptions::default()), "{op}");
+        let [note] = device.notes().try_into().unwrap();
+        assert!(note.contains(op) && note.contains("is off by"), "{note}");
+    }
+}
+
+#[test]
+fn a_device_that_is_never_right_is_an_error() {
+    let fault = Fault::Wrong(wrong_scale);
+    let device = FaultyDevice::new(fault, fault);
+    let model = Model::open(demo()).unwrap();
+    let error = model.compile(&device, LogitRows::Last, &CompileOptions::default()).err().unwrap();
+    assert_eq!(device.notes().len(), 1);
+    let Error::Device(DeviceError::Wrong { device, kernel, error: off, allowed }) = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(device, "faulty cpu");
+    assert!(kernel.starts_with("diff_attention") && off > allowed && *allowed > 0.0, "{error}");
+    let message = error.to_string();
+    assert!(message.starts_with("device faulty cpu computes diff_attention"), "{message}");
+    assert!(message.ends_with("use another device or driver"), "{message}");
+}
+
+#[test]
+fn a_variant_that_does_not_compile_is_refused() {
+    let device = FaultyDevice::new(Fault::Uncompiled("matmul"), Fault::None);
+    assert!(is_right(&device, &CompileOptions::default()));
+    let [note] = device.notes().try_into().unwrap();
+    assert!(note.contains("kernel matmul") && note.contains("internal error"), "{note}");
+
+    let device = FaultyDevice::new(Fault::Uncompiled("matmul"), Fault::Uncompiled("rope"));
+    let model = Model::open(demo()).unwrap();
+    let error = model.compile(&device, LogitRows::Last, &CompileOptions::default()).err().unwrap();
+    assert!(matches!(error, Error::Device(DeviceError::Compile { .. })), "{error}");
+}
+
+#[test]
+fn a_device_that_refuses_without_end_ends() {
+    struct Endless(FaultyDevice);
+    impl Device for Endless {
+        fn name(&self) -> String {
+            self.0.name()
+        }
+        fn target(&self) -> &dyn Target {
+            self.0.target()
+        }
+        fn refuse_variant(&self, _reason: &str) -> bool {
+            true
+        }
+        fn load(
+            &self,
+            program: &Program,
+            weights: &dyn WeightSource,
+        ) -> Result<Arc<dyn Module>, DeviceError> {
+            self.0.load(program, weights)
+        }
+    }
+    let fault = Fault::Wrong(wrong_angles);
+    let device = Endless(FaultyDevice::new(fault, fault));
+    let checked = check(&device, &demo_program(device.target()));
+    assert!(matches!(checked, Err(Error::Device(DeviceError::Wrong { .. }))));
+}
+
+/// Every kernel of a program that computes has cases, and they launch that kernel.
+#[test]
+fn the_cases_launch_the_kernels_of_the_program() {
+    for target in [open_target("cpu").unwrap(), open_target("wgsl").unwrap()] {
+        let program = demo_program(&*target);
+        let shapes = shapes::of(&program);
+        let golden = Golden::new(&shapes).unwrap();
+        let planned = compile(golden.graph, &*target, &CompileOptions::default()).unwrap().program;
+        let launches = |wanted: &Kernel| {
+            let is_wanted = |step: &&Step| match step {
+                Step::Launch(launch) => planned.kernels[launch.kernel] == *wanted,
+                Step::Copy(_) => false,
+            };
+            planned.steps.iter().filter(is_wanted).count()
+        };
+        let generated = |op: &Op| matches!(op, Op::Iota(_) | Op::DimValue(_) | Op::Constant(_));
+        for kernel in program.kernels.iter().filter(|kernel| !generated(&kernel.op)) {
+            let cases = shapes.iter().filter(|shape| shape.kernel == *kernel).count();
+            assert!(cases > 0, "{}", kernel.name());
+            assert_eq!(launches(kernel), cases, "{}", kernel.name());
+        }
+        let is_launch = |step: &&Step| matches!(step, Step::Launch(_));
+        assert_eq!(planned.steps.iter().filter(is_launch).count(), shapes.len());
+    }
+}
+
+#[test]
+fn the_demo_model_passes_on_the_cpu() {
+    let device = CpuDevice::new(2).unwrap();
+    let program = demo_program(device.target());
+    let started = Instant::now();
+    check(&device, &program).unwrap();
+    println!("{} cases in {:?}", shapes::of(&program).len(), started.elapsed());
+}
+
+/// Every adapter of the machine, or none.
+#[test]
+fn the_demo_model_passes_on_adapters() {
+    let Ok(device) = open_device("wgpu", 0) else {
+        println!("skipped: no adapter");
+        return;
+    };
+    let program = demo_program(device.target());
+    for _ in 0..2 {
+        let started = Instant::now();
+        check(&*device, &program).unwrap();
+        println!(
+            "{} cases in {:?} on {}",
+            shapes::of(&program).len(),
+            started.elapsed(),
+            device.name()
+        );
+    }
+    assert_eq!(device.notes(), Vec::<String>::new());
+}
+
+fn tensor(values: &[f64]) -> Tensor {
+    Tensor::from_reals(DType::F32, &[values.len()], values.to_vec()).unwrap()
+}
+
+fn host(values: &[f32]) -> HostTensor {
+    HostTensor::from_f32(&[values.len()], values).unwrap()
+}
+
+#[test]
+fn errors_are_compared_with_magnitudes() {
+    let expected = tensor(&[1.0, 2.0]);
+    let sizes = tensor(&[1.0, 100.0]);
+    assert_eq!(miss(&host(&[1.0, 2.5]), &expected, &sizes, 0.01), None);
+    let found = miss(&host(&[1.5, 2.5]), &expected, &sizes, 0.01).unwrap();
+    assert!(found.error == 0.5 && (found.allowed - 0.01).abs() < 1e-9);
+    assert!(miss(&host(&[1.0, f32::NAN]), &expected, &sizes, 0.01).is_some());
+    assert!(miss(&host(&[1.0]), &expected, &sizes, 0.01).is_some());
+    assert!(miss(&host(&[1.0, 2.0 + 1e-6]), &expected, &expected, 0.0).is_some());
+    assert_eq!(miss(&host(&[1.0, 2.0]), &expected, &expected, 0.0), None);
+    // One magnitude for all elements; infinities are not compared.
+    assert_eq!(miss(&host(&[1.5, 2.0]), &expected, &tensor(&[50.0]), 0.01), None);
+    let infinite = tensor(&[f64::INFINITY, 2.0]);
+    assert_eq!(miss(&host(&[0.0, 2.0]), &infinite, &infinite, 0.01), None);
+    let ids = Tensor::from_ints(DType::I64, &[1], vec![3]).unwrap();
+    assert_eq!(miss(&HostTensor::from_i64(&[1], &[3]).unwrap(), &ids, &ids, 0.0), None);
+    assert!(miss(&HostTensor::from_i64(&[1], &[4]).unwrap(), &ids, &ids, 0.0).is_some());
+}
+
+#[test]
+#[ignore]
+fn cost_of_a_large_config() {
+    for name in ["diffv2-200m", "diffv2-8b"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("../../examples/configs/{name}.json"));
+        let model = Model::without_weights(minuend_models::ModelConfig::from_file(&path).unwrap());
+        let target = open_target("wgsl").unwrap();
+        let program =
+            compile(model.graph(LogitRows::Last).unwrap(), &*target, &CompileOptions::default())
+                .unwrap()
+                .program;
+        let started = Instant::now();
+        let shapes = shapes::of(&program);
+        for s in &shapes {
+            let t = Instant::now();
+            Golden::new(std::slice::from_ref(s)).unwrap();
+            println!(
+                "{:?} {} {:?}",
+                t.elapsed(),
+                s.kernel.name(),
+                s.operands.iter().map(|o| o.shape.clone()).collect::<Vec<_>>()
+            );
+        }
+        println!("{name}: {} cases {:?}", shapes.len(), started.elapsed());
+        let devices = [open_device("wgpu", 0), open_device("cpu", 2)];
+        for device in devices.into_iter().flatten() {
+            for _ in 0..2 {
+                let started = Instant::now();
+                check(&*device, &program).unwrap();
+                println!("{} {:?}", device.name(), started.elapsed());
+            }
+        }
+    }
+}
