@@ -13,6 +13,8 @@ enable wgpu_cooperative_matrix;
 // that is exceeded by a factor of 2^8: rescaling the output, which also needs workgroup memory, is then
 // rare, and weights of at most 2^8 are far from the largest f16.
 //
+// All barriers are those of the workgroup, also where only invocations of one subgroup exchange values.
+//
 // Offsets and strides count vec4.
 
 const PAIRED: bool = true; //@param
@@ -36,7 +38,7 @@ const STREAMS: u32 = 1u + u32(PAIRED);
 const ROWS: u32 = SIZE * SUBGROUPS;
 const POSITIONS: u32 = ROWS / STREAMS;
 // Invocations that share a row, and the fours of keys that each of them takes.
-const PARTS: u32 = THREADS / ROWS;
+const PARTS: u32 = SUBGROUP / SIZE;
 const PART_FOURS: u32 = KEYS / 4u / PARTS;
 const HEAD_VECTORS: u32 = HEAD_DIM / 4u;
 const VALUE_VECTORS: u32 = VALUE_DIM / 4u;
@@ -44,6 +46,9 @@ const HEAD_MATRICES: u32 = HEAD_DIM / SIZE;
 const VALUE_MATRICES: u32 = VALUE_DIM / SIZE;
 const KEY_MATRICES: u32 = KEYS / SIZE;
 const_assert KEYS % (4u * PARTS) == 0u;
+// vec4 of keys and of values that an invocation brings for a tile.
+const KEYS_EACH: u32 = (KEYS * HEAD_VECTORS + THREADS - 1u) / THREADS;
+const VALUES_EACH: u32 = (KEYS * VALUE_VECTORS + THREADS - 1u) / THREADS;
 
 // Least finite float, the greatest score of no key.
 const MASKED: f32 = -3.4028234e38;
@@ -104,22 +109,24 @@ fn second_factor(batch: u32, head: u32, row: u32) -> f32 {
 }
 //@end
 
-
-// Lines are longer than they are used, so that neighbouring lines begin in different banks.
+// Lines are longer than they are used, so that neighbouring lines begin in different banks. Matrices
+// begin at multiples of 16 bytes: every array's size is one.
 const HEAD_LINE: u32 = HEAD_VECTORS + 2u;
 const VALUE_LINE: u32 = VALUE_VECTORS + 2u;
 const WEIGHT_LINE: u32 = KEYS / 4u + 2u;
-const COLUMN: u32 = ROWS + 4u;
-const VALUES_AT: u32 = KEYS * HEAD_LINE;
-// Queries by row; later keys, then values, by key.
-var<workgroup> tile: array<vec4<f16>, max(ROWS * HEAD_LINE, VALUES_AT + KEYS * VALUE_LINE)>;
-// Scores by key, [KEYS][COLUMN]; between tiles and at the end SIZE columns of the output.
-var<workgroup> scores: array<f32, KEYS * COLUMN>;
-// By row.
+const SCORE_LINE: u32 = KEYS / 4u + 1u;
+// By key.
+var<workgroup> tile_keys: array<vec4<f16>, KEYS * HEAD_LINE>;
+var<workgroup> tile_values: array<vec4<f16>, KEYS * VALUE_LINE>;
+// By row: scores; between tiles and at the end SIZE columns of the output.
+var<workgroup> scores: array<vec4<f32>, ROWS * SCORE_LINE>;
+// By row: at first KEYS columns of the queries.
 var<workgroup> weights: array<vec4<f16>, ROWS * WEIGHT_LINE>;
-// What a row's output shrinks by; at the end the sums of the parts of rows.
-var<workgroup> factors: array<f32, THREADS>;
-var<workgroup> must_shrink: atomic<u32>;
+// By row, at the end: the factor of the output.
+var<workgroup> factors: array<f32, ROWS>;
+// Of every subgroup: 1 if rows of its output shrink.
+var<workgroup> shrinks: array<u32, 8>;
+const_assert SUBGROUPS <= 8u;
 
 // Keys seen by a query row: the first, and the one behind the last.
 fn seen_from(row: u32) -> u32 {
@@ -132,12 +139,30 @@ fn seen_to(row: u32) -> u32 {
     return select(sizes.keys, min(past, sizes.keys), sizes.causal != 0u);
 }
 
+// Keys behind the last are 0.
+fn key_vector(k_head: u32, first_key: u32, item: u32) -> vec4<f32> {
+    let key = first_key + item / HEAD_VECTORS;
+    if (key < sizes.keys && item < KEYS * HEAD_VECTORS) {
+        return k[k_head + key * sizes.k_row + item % HEAD_VECTORS];
+    }
+    return vec4<f32>();
+}
+
+fn value_vector(v_head: u32, first_key: u32, item: u32) -> vec4<f32> {
+    let key = first_key + item / VALUE_VECTORS;
+    if (key < sizes.keys && item < KEYS * VALUE_VECTORS) {
+        return v[v_head + key * sizes.v_row + item % VALUE_VECTORS];
+    }
+    return vec4<f32>();
+}
+
 //@region main
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(local_invocation_index) invocation: u32,
     @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
 ) {
     // Tiles that see most keys come first.
     var rest = sizes.first_group + group.x;
@@ -150,30 +175,39 @@ fn main(
     let k_head = sizes.k_offset + batch * sizes.k_batch + kv_head * sizes.k_head;
     let v_head = sizes.v_offset + batch * sizes.v_batch + kv_head * sizes.v_head;
 
-    // Rows behind the last repeat it and are not stored.
-    for (var item = lane; item < ROWS * HEAD_VECTORS; item = item + THREADS) {
-        let row = item / HEAD_VECTORS;
-        let q_head = out_head * STREAMS + row / POSITIONS;
-        let at = sizes.q_offset + batch * sizes.q_batch + q_head * sizes.q_head
-            + min(first_row + row % POSITIONS, last_row) * sizes.q_row;
-        let value = q[at + item % HEAD_VECTORS] * (sizes.scale * LOG2_E);
-        tile[row * HEAD_LINE + item % HEAD_VECTORS] = vec4<f16>(value);
+    if (invocation < 8u) {
+        shrinks[invocation] = 0u;
     }
-    workgroupBarrier();
     let own_rows = subgroup * SIZE;
     var queries: array<MatrixA, HEAD_MATRICES>;
     for (var m = 0u; m < HEAD_MATRICES; m = m + 1u) { //@unroll
-        queries[m] = coopLoadT<MatrixA>(&tile[own_rows * HEAD_LINE + m * SIZE / 4u], HEAD_LINE);
+        if (m % KEY_MATRICES == 0u) {
+            workgroupBarrier();
+            for (var item = lane; item < SIZE * KEYS / 4u; item = item + SUBGROUP) {
+                let row = own_rows + item / (KEYS / 4u);
+                let vector = m * SIZE / 4u + item % (KEYS / 4u);
+                // Rows behind the last repeat it and are not stored.
+                let q_head = out_head * STREAMS + row / POSITIONS;
+                let at = sizes.q_offset + batch * sizes.q_batch + q_head * sizes.q_head
+                    + min(first_row + row % POSITIONS, last_row) * sizes.q_row;
+                if (vector < HEAD_VECTORS) {
+                    let value = q[at + vector] * (sizes.scale * LOG2_E);
+                    weights[row * WEIGHT_LINE + item % (KEYS / 4u)] = vec4<f16>(value);
+                }
+            }
+            workgroupBarrier();
+        }
+        let at = own_rows * WEIGHT_LINE + m % KEY_MATRICES * (SIZE / 4u);
+        queries[m] = coopLoadT<MatrixA>(&weights[at], WEIGHT_LINE);
     }
     var acc: array<MatrixC, VALUE_MATRICES>;
     for (var m = 0u; m < VALUE_MATRICES; m = m + 1u) { //@unroll
         acc[m] = MatrixC();
     }
-    workgroupBarrier();
 
     // The row that this invocation takes a part of, and the sum of its part's weights.
-    let row = lane % ROWS;
-    let part = lane / ROWS;
+    let row = own_rows + lane % SIZE;
+    let part = lane / SIZE;
     let row_sees_from = seen_from(min(first_row + row % POSITIONS, last_row));
     let row_sees_to = seen_to(min(first_row + row % POSITIONS, last_row));
     var reference = MASKED;
@@ -182,126 +216,147 @@ fn main(
     let all_see_from = seen_from(last_row);
     let all_see_to = seen_to(first_row);
     let last_key = seen_to(last_row);
-    for (var first_key = seen_from(first_row) / KEYS * KEYS; first_key < last_key; first_key = first_key + KEYS) {
-        for (var item = lane; item < KEYS * HEAD_VECTORS; item = item + THREADS) {
-            let key = first_key + item / HEAD_VECTORS;
-            var value = vec4<f32>();
-            if (key < sizes.keys) {
-                value = k[k_head + key * sizes.k_row + item % HEAD_VECTORS];
+    let begin = seen_from(first_row) / KEYS * KEYS;
+    // The next tile is on its way in registers while this one is multiplied.
+    var next_keys: array<vec4<f32>, KEYS_EACH>;
+    var next_values: array<vec4<f32>, VALUES_EACH>;
+    for (var i = 0u; i < KEYS_EACH; i = i + 1u) { //@unroll
+        next_keys[i] = key_vector(k_head, begin, invocation + i * THREADS);
+    }
+    for (var i = 0u; i < VALUES_EACH; i = i + 1u) { //@unroll
+        next_values[i] = value_vector(v_head, begin, invocation + i * THREADS);
+    }
+    for (var first_key = begin; first_key < last_key; first_key = first_key + KEYS) {
+        // What was read of the tile before, and of the queries, is read.
+        workgroupBarrier();
+        for (var i = 0u; i < KEYS_EACH; i = i + 1u) { //@unroll
+            let item = invocation + i * THREADS;
+            if (item < KEYS * HEAD_VECTORS) {
+                let at = item / HEAD_VECTORS * HEAD_LINE + item % HEAD_VECTORS;
+                tile_keys[at] = vec4<f16>(next_keys[i]);
             }
-            tile[item / HEAD_VECTORS * HEAD_LINE + item % HEAD_VECTORS] = vec4<f16>(value);
         }
-        for (var item = lane; item < KEYS * VALUE_VECTORS; item = item + THREADS) {
-            let key = first_key + item / VALUE_VECTORS;
-            var value = vec4<f32>();
-            if (key < sizes.keys) {
-                value = v[v_head + key * sizes.v_row + item % VALUE_VECTORS];
+        for (var i = 0u; i < VALUES_EACH; i = i + 1u) { //@unroll
+            let item = invocation + i * THREADS;
+            if (item < KEYS * VALUE_VECTORS) {
+                let at = item / VALUE_VECTORS * VALUE_LINE + item % VALUE_VECTORS;
+                tile_values[at] = vec4<f16>(next_values[i]);
             }
-            tile[VALUES_AT + item / VALUE_VECTORS * VALUE_LINE + item % VALUE_VECTORS] = vec4<f16>(value);
-        }
-        if (lane == 0u) {
-            atomicStore(&must_shrink, 0u);
         }
         workgroupBarrier();
-        for (var n = 0u; n < KEY_MATRICES; n = n + 1u) {
+        for (var i = 0u; i < KEYS_EACH; i = i + 1u) { //@unroll
+            next_keys[i] = key_vector(k_head, first_key + KEYS, invocation + i * THREADS);
+        }
+        for (var i = 0u; i < VALUES_EACH; i = i + 1u) { //@unroll
+            next_values[i] = value_vector(v_head, first_key + KEYS, invocation + i * THREADS);
+        }
+        for (var n = 0u; n < KEY_MATRICES; n = n + 1u) { //@unroll
             var products = MatrixC();
-            let line = n * SIZE * HEAD_LINE;
             for (var m = 0u; m < HEAD_MATRICES; m = m + 1u) { //@unroll
-                let keys = coopLoad<MatrixB>(&tile[line + m * SIZE / 4u], HEAD_LINE);
+                let start = n * SIZE * HEAD_LINE + m * (SIZE / 4u);
+                let keys = coopLoad<MatrixB>(&tile_keys[start], HEAD_LINE);
                 products = coopMultiplyAdd(queries[m], keys, products);
             }
-            let at = n * SIZE * COLUMN + own_rows;
-            let stride = COLUMN;
-            coopStore(products, &scores[at], stride);
+            let at = own_rows * SCORE_LINE + n * (SIZE / 4u);
+            let stride = SCORE_LINE;
+            coopStoreT(products, &scores[at], stride);
         }
         workgroupBarrier();
 
         // Scores in units of log2.
-        var from_key = 0u;
-        var to_key = KEYS;
+        var own: array<vec4<f32>, PART_FOURS>;
+        for (var i = 0u; i < PART_FOURS; i = i + 1u) { //@unroll
+            own[i] = scores[row * SCORE_LINE + part * PART_FOURS + i];
+        }
         if (first_key < all_see_from || first_key + KEYS > all_see_to) {
-            from_key = max(row_sees_from, first_key) - first_key;
-            to_key = min(max(row_sees_to, first_key) - first_key, KEYS);
+            for (var i = 0u; i < PART_FOURS; i = i + 1u) { //@unroll
+                let keys = vec4<u32>(first_key + (part * PART_FOURS + i) * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+                let is_seen = (keys >= vec4<u32>(row_sees_from)) & (keys < vec4<u32>(row_sees_to));
+                own[i] = select(vec4<f32>(MASKED), own[i], is_seen);
+            }
         }
-        var greatest = MASKED;
-        for (var key = from_key; key < to_key; key = key + 1u) {
-            greatest = max(greatest, scores[key * COLUMN + row]);
+        var most = vec4<f32>(MASKED);
+        for (var i = 0u; i < PART_FOURS; i = i + 1u) { //@unroll
+            most = max(most, own[i]);
         }
-        var shrink = 1.0;
-        if (greatest > reference + SLACK) {
-            shrink = exp2(reference - greatest);
-            reference = greatest;
-            sum = sum * shrink;
-            atomicStore(&must_shrink, 1u);
+        var greatest = max(max(most.x, most.y), max(most.z, most.w));
+        for (var other = SIZE; other < SUBGROUP; other = other * 2u) {
+            greatest = max(greatest, subgroupShuffleXor(greatest, other));
         }
-        if (part == 0u) {
-            factors[row] = shrink;
+        let exceeds = greatest > reference + SLACK;
+        let shrink = select(1.0, exp2(reference - greatest), exceeds);
+        reference = select(reference, greatest, exceeds);
+        let any_exceeds = subgroupAny(exceeds);
+        if (lane == 0u) {
+            shrinks[subgroup] = u32(any_exceeds);
         }
-        for (var four = part * PART_FOURS; four < (part + 1u) * PART_FOURS; four = four + 1u) {
-            let at = four * 4u * COLUMN + row;
-            let keys = vec4<u32>(four * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-            let is_seen = (keys >= vec4<u32>(from_key)) & (keys < vec4<u32>(to_key));
-            let own = vec4<f32>(scores[at], scores[at + COLUMN], scores[at + 2u * COLUMN],
-                scores[at + 3u * COLUMN]);
-            let values = select(vec4<f32>(), exp2(own - vec4<f32>(reference)), is_seen);
-            sum = sum + (values.x + values.y) + (values.z + values.w);
-            weights[row * WEIGHT_LINE + four] = vec4<f16>(values);
+        // A masked score is far below any reference; without one yet, rows see no key of the tile.
+        let base = select(reference, 0.0, reference == MASKED);
+        var total = vec4<f32>();
+        for (var i = 0u; i < PART_FOURS; i = i + 1u) { //@unroll
+            let values = exp2(own[i] - vec4<f32>(base));
+            total = total + values;
+            weights[row * WEIGHT_LINE + part * PART_FOURS + i] = vec4<f16>(values);
         }
+        sum = sum * shrink + (total.x + total.y) + (total.z + total.w);
         workgroupBarrier();
 
-        // The same for all invocations: nobody writes it before the next barrier.
-        if (atomicLoad(&must_shrink) != 0u) {
+        // The same for all invocations: written before this barrier, and not again before the next two.
+        let shrinks_first = shrinks[0] | shrinks[1] | shrinks[2] | shrinks[3];
+        let shrinks_last = shrinks[4] | shrinks[5] | shrinks[6] | shrinks[7];
+        if ((shrinks_first | shrinks_last) != 0u) {
             for (var m = 0u; m < VALUE_MATRICES; m = m + 1u) { //@unroll
-                let stride = COLUMN;
-                coopStore(acc[m], &scores[own_rows], stride);
+                let at = own_rows * SCORE_LINE;
+                let stride = SCORE_LINE;
+                coopStoreT(acc[m], &scores[at], stride);
                 workgroupBarrier();
-                for (var column = part; column < SIZE; column = column + PARTS) {
-                    scores[column * COLUMN + row] = scores[column * COLUMN + row] * factors[row];
+                for (var four = part; four < SIZE / 4u; four = four + PARTS) {
+                    scores[row * SCORE_LINE + four] = scores[row * SCORE_LINE + four] * shrink;
                 }
                 workgroupBarrier();
-                acc[m] = coopLoad<MatrixC>(&scores[own_rows], stride);
+                acc[m] = coopLoadT<MatrixC>(&scores[at], stride);
             }
         }
-        for (var n = 0u; n < KEY_MATRICES; n = n + 1u) {
-            let at = own_rows * WEIGHT_LINE + n * SIZE / 4u;
-            let own = coopLoadT<MatrixA>(&weights[at], WEIGHT_LINE);
-            let line = VALUES_AT + n * SIZE * VALUE_LINE;
+        for (var n = 0u; n < KEY_MATRICES; n = n + 1u) { //@unroll
+            let at = own_rows * WEIGHT_LINE + n * (SIZE / 4u);
+            let own_weights = coopLoadT<MatrixA>(&weights[at], WEIGHT_LINE);
             for (var m = 0u; m < VALUE_MATRICES; m = m + 1u) { //@unroll
-                let values = coopLoadT<MatrixB>(&tile[line + m * SIZE / 4u], VALUE_LINE);
-                acc[m] = coopMultiplyAdd(own, values, acc[m]);
+                let start = n * SIZE * VALUE_LINE + m * (SIZE / 4u);
+                let values = coopLoadT<MatrixB>(&tile_values[start], VALUE_LINE);
+                acc[m] = coopMultiplyAdd(own_weights, values, acc[m]);
             }
         }
-        workgroupBarrier();
     }
 
-    factors[lane] = sum;
+    for (var other = SIZE; other < SUBGROUP; other = other * 2u) {
+        sum = sum + subgroupShuffleXor(sum, other);
+    }
+    // Without keys the sum is 0 and so is the result.
+    var factor = select(1.0 / sum, 0.0, sum == 0.0);
+    if (PAIRED && row >= POSITIONS) {
+        factor = -factor * second_factor(batch, out_head, min(first_row + row % POSITIONS, last_row));
+    }
+    workgroupBarrier();
+    if (lane < SIZE) {
+        factors[row] = factor;
+    }
     for (var m = 0u; m < VALUE_MATRICES; m = m + 1u) { //@unroll
-        let stride = COLUMN;
-        coopStore(acc[m], &scores[own_rows], stride);
+        let start = own_rows * SCORE_LINE;
+        let stride = SCORE_LINE;
+        coopStoreT(acc[m], &scores[start], stride);
         workgroupBarrier();
-        for (var item = lane; item < POSITIONS * SIZE / 4u; item = item + THREADS) {
-            let own = item / (SIZE / 4u);
-            let column = item % (SIZE / 4u) * 4u;
-            if (first_row + own < sizes.queries) {
-                var value = vec4<f32>();
-                for (var stream = 0u; stream < STREAMS; stream = stream + 1u) {
-                    let row = own + stream * POSITIONS;
-                    var total = 0.0;
-                    for (var part = 0u; part < PARTS; part = part + 1u) {
-                        total = total + factors[part * ROWS + row];
-                    }
-                    // Without keys the sum is 0 and so is the result.
-                    var factor = select(1.0 / total, 0.0, total == 0.0);
-                    if (stream == 1u) {
-                        factor = -factor * second_factor(batch, out_head, first_row + own);
-                    }
-                    let at = column * COLUMN + row;
-                    value = value + factor * vec4<f32>(scores[at], scores[at + COLUMN],
-                        scores[at + 2u * COLUMN], scores[at + 3u * COLUMN]);
+        for (var item = invocation; item < POSITIONS * SIZE / 4u; item = item + THREADS) {
+            let position = item / (SIZE / 4u);
+            let vector = item % (SIZE / 4u);
+            if (first_row + position < sizes.queries) {
+                var value = factors[position] * scores[position * SCORE_LINE + vector];
+                if (PAIRED) {
+                    let second = position + POSITIONS;
+                    value = value + factors[second] * scores[second * SCORE_LINE + vector];
                 }
                 let at = sizes.out_offset + batch * sizes.out_batch + out_head * sizes.out_head
-                    + (first_row + own) * sizes.out_row;
-                out[at + (m * SIZE + column) / 4u] = value;
+                    + (first_row + position) * sizes.out_row;
+                out[at + m * (SIZE / 4u) + vector] = value;
             }
         }
         workgroupBarrier();

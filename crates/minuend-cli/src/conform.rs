@@ -149,7 +149,10 @@ fn read(path: &Path) -> Result<Report, Failure> {
     let path = path.to_path_buf();
     match std::fs::read_to_string(&path) {
         Err(source) => Err(Failure::Read { path, source }),
-        Ok(text) => Report::from_json(&text).map_err(|source| Failure::Report { path, source }),
+        Ok(text) => {
+            let failure = |source| Failure::Report { path, source: Box::new(source) };
+            Report::from_json(&text).map_err(failure)
+        }
     }
 }
 

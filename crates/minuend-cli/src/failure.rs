@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     Conform(#[from] ConformError),
     /// A file that should be a report.
     #[error("{}: {source}", path.display())]
-    Report { path: PathBuf, source: ConformError },
+    Report { path: PathBuf, source: Box<ConformError> },
     /// A filter that no case contains.
     #[error("--filter {filter}: no case contains it; names are like matmul/weight 7x2 bf16")]
     NoCase { filter: String },

@@ -25,6 +25,8 @@ pub use limits::{CooperativeShape, SubgroupSizes, WgslLimits};
 pub use place::{Region, TensorPlace, Uniforms, Window};
 pub use select::{copies, dispatches};
 pub use target::WgslTarget;
-pub use template::{Dialect, Features, KernelSource, KernelSpec, Param, Template, specialise};
+pub use template::{
+    Dialect, Features, KernelSource, KernelSpec, Param, RegionText, Template, specialise,
+};
 pub use templates::{template, templates};
 pub use validate::{Checked, UniformField, capabilities, validate};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use minuend_runtime::DeviceError;
 use wgpu::{
     Adapter, Buffer, BufferDescriptor, BufferUsages, Device, DeviceDescriptor, ErrorFilter,
-    ExperimentalFeatures, Features, MemoryHints, PollType, Queue,
+    ExperimentalFeatures, Features, MemoryHints, PollType, Queue, SubmissionIndex,
 };
 
 use crate::limits::WANTED;
@@ -119,9 +119,9 @@ impl Gpu {
         })
     }
 
-    /// Waits for all submitted work, and gives what went wrong on the way.
-    pub(crate) fn wait(&self) -> Result<(), DeviceError> {
-        let waited = self.device.poll(PollType::wait_indefinitely());
+    /// Waits for a submission, or for all submitted work, and gives what went wrong on the way.
+    pub(crate) fn wait(&self, for_: Option<SubmissionIndex>) -> Result<(), DeviceError> {
+        let waited = self.device.poll(PollType::Wait { submission_index: for_, timeout: None });
         self.check_alive()?;
         waited.map(|_| ()).map_err(|error| DeviceError::Setup {
             device: self.name.clone(),

@@ -123,6 +123,6 @@ impl Upload<'_> {
 
     fn drain(&self) -> Result<(), DeviceError> {
         self.gpu.queue.submit([]);
-        self.gpu.wait()
+        self.gpu.wait(None)
     }
 }

@@ -47,6 +47,12 @@ pub(crate) struct CompileFault {
     pub(crate) error: DeviceError,
 }
 
+impl CompileFault {
+    fn boxed(spec: &KernelSpec, error: DeviceError) -> Box<CompileFault> {
+        Box::new(CompileFault { spec: spec.clone(), error })
+    }
+}
+
 impl Pipelines {
     /// Numbers of the kernels of some dispatches; those that are new are compiled, several at a time.
     pub(crate) fn of(
@@ -54,7 +60,7 @@ impl Pipelines {
         gpu: &Gpu,
         cache: &PipelineCache,
         dispatches: &[Dispatch],
-    ) -> Result<Vec<(usize, Arc<Pipeline>)>, CompileFault> {
+    ) -> Result<Vec<(usize, Arc<Pipeline>)>, Box<CompileFault>> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missing: Vec<&Dispatch> = Vec::new();
         for dispatch in dispatches {
@@ -87,14 +93,12 @@ impl Table {
         gpu: &Gpu,
         cache: &PipelineCache,
         missing: &[&Dispatch],
-    ) -> Result<(), CompileFault> {
+    ) -> Result<(), Box<CompileFault>> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut texts = Vec::with_capacity(missing.len());
         for dispatch in missing {
-            texts.push(
-                Prepared::new(self, gpu, dispatch)
-                    .map_err(|error| CompileFault { spec: dispatch.spec.clone(), error })?,
-            );
+            let prepared = Prepared::new(self, gpu, dispatch);
+            texts.push(prepared.map_err(|error| CompileFault::boxed(&dispatch.spec, error))?);
         }
         let next = std::sync::atomic::AtomicUsize::new(0);
         let (next, texts) = (&next, &texts);
@@ -119,21 +123,21 @@ impl Table {
         built.sort_by_key(|(index, _)| *index);
         for (index, pipeline) in built {
             let spec = missing[index].spec.clone();
-            let pipeline = pipeline.map_err(|error| CompileFault { spec: spec.clone(), error })?;
+            let pipeline = pipeline.map_err(|error| CompileFault::boxed(&spec, error))?;
             self.by_spec.insert(spec, self.pipelines.len());
             self.pipelines.push(Arc::new(pipeline));
         }
         cache.store();
         match missing.iter().find(|dispatch| !self.by_spec.contains_key(&dispatch.spec)) {
             None => Ok(()),
-            Some(dispatch) => Err(CompileFault {
-                spec: dispatch.spec.clone(),
-                error: DeviceError::Compile {
+            Some(dispatch) => {
+                let error = DeviceError::Compile {
                     device: gpu.name.clone(),
                     kernel: dispatch.spec.label(),
                     reason: "the driver's compiler ended unexpectedly".into(),
-                },
-            }),
+                };
+                Err(CompileFault::boxed(&dispatch.spec, error))
+            }
         }
     }
 

@@ -160,7 +160,7 @@ mod tests {
             let mut next = 0;
             for (first, count) in parts(&dispatch) {
                 assert_eq!(first, next);
-                assert!(count >= 1 && count <= MAX_GROUPS);
+                assert!((1..=MAX_GROUPS).contains(&count));
                 assert!(count == 1 || count * work <= PART_WORK);
                 next += count;
             }

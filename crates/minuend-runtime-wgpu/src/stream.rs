@@ -1,6 +1,7 @@
 //! Memory and the order of work of one session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use minuend_codegen::wgsl::{Dispatch, Fault, Region, Window};
 use minuend_plan::BoundProgram;
@@ -8,6 +9,7 @@ use minuend_runtime::{DeviceError, Memory, Stream};
 use smallvec::SmallVec;
 use wgpu::{
     BufferUsages, CommandEncoder, CommandEncoderDescriptor, ComputePassDescriptor, MapMode,
+    SubmissionIndex,
 };
 
 use crate::bind_groups::{BindGroups, Bound};
@@ -17,6 +19,9 @@ use crate::gpu::Gpu;
 use crate::module::WgpuModule;
 use crate::pipelines::Pipeline;
 use crate::recording::{Part, SUBMISSION_WORK, parts, write_uniforms};
+
+/// Time in which a finished copy is reported.
+const CALLBACK_TIME: Duration = Duration::from_secs(10);
 
 /// Bytes of the fault counters.
 const FAULT_BYTES: u64 = 16;
@@ -35,6 +40,8 @@ pub(crate) struct WgpuStream {
     bind_groups: BindGroups,
     /// Recorded and not submitted.
     pending: Option<CommandEncoder>,
+    /// The last submission that is not waited for.
+    submitted: Option<SubmissionIndex>,
     /// A run may have counted faults that no read has seen.
     may_have_faults: bool,
     uniform_bytes: Vec<u8>,
@@ -56,6 +63,7 @@ impl WgpuStream {
             staging: None,
             bind_groups: BindGroups::default(),
             pending: None,
+            submitted: None,
             may_have_faults: false,
             uniform_bytes: Vec::new(),
             checked: Vec::new(),
@@ -88,7 +96,7 @@ impl WgpuStream {
 
     fn submit(&mut self) -> Result<(), DeviceError> {
         if let Some(encoder) = self.pending.take() {
-            self.gpu().queue.submit([encoder.finish()]);
+            self.submitted = Some(self.gpu().queue.submit([encoder.finish()]));
         }
         self.gpu().check_alive()
     }
@@ -137,7 +145,8 @@ impl WgpuStream {
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let bytes = self.uniform_bytes.len() as u64;
         let mut is_new = Self::grow(gpu, &mut self.uniforms, "uniforms", bytes, usage)?;
-        let scratch = ready.steps.scratch_bytes;
+        // Scratch grows with the keys of a cache: seldom, in large steps.
+        let scratch = ready.steps.scratch_bytes.next_power_of_two();
         is_new |= Self::grow(gpu, &mut self.scratch, "scratch", scratch, STORAGE)?;
         if is_new {
             self.bind_groups.clear();
@@ -293,8 +302,9 @@ impl WgpuStream {
             // The receiver lives until the wait below is over.
             let _ = sender.send(mapped);
         });
-        gpu.wait()?;
-        let mapped = receiver.try_recv();
+        gpu.wait(self.submitted.take())?;
+        // Another stream's wait may be the one that calls back, a moment behind this one's.
+        let mapped = receiver.recv_timeout(CALLBACK_TIME);
         let unreadable = |reason: String| DeviceError::Setup { device: gpu.name.clone(), reason };
         match mapped {
             Ok(Ok(())) => {}
@@ -381,7 +391,8 @@ impl Stream for WgpuStream {
 
     fn synchronize(&mut self) -> Result<(), DeviceError> {
         self.submit()?;
-        self.gpu().wait()
+        let submitted = self.submitted.take();
+        if submitted.is_some() { self.gpu().wait(submitted) } else { Ok(()) }
     }
 
     fn allocated_bytes(&self) -> u64 {

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("minuend-plan", &["minuend-ir", "minuend-codegen"]),
     ("minuend-runtime", &["minuend-ir", "minuend-codegen", "minuend-plan"]),
     ("minuend-runtime-cpu", &["minuend-ir", "minuend-codegen", "minuend-plan", "minuend-runtime"]),
+    ("minuend-runtime-wgpu", &["minuend-ir", "minuend-codegen", "minuend-plan", "minuend-runtime"]),
     (
         "minuend",
         &[
@@ -27,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "minuend-plan",
             "minuend-runtime",
             "minuend-runtime-cpu",
+            "minuend-runtime-wgpu",
             "minuend-models",
         ],
     ),

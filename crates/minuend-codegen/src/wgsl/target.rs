@@ -38,9 +38,7 @@ impl Target for WgslTarget {
 
     fn select(&self, op: &OpInstance<'_>) -> Result<Kernel, CodegenError> {
         match f32_activations::refusal(op) {
-            Some(reason) => {
-                Err(CodegenError { target: self.name(), op: op.op.mnemonic(), reason })
-            }
+            Some(reason) => Err(CodegenError { target: self.name(), op: op.op.mnemonic(), reason }),
             None => Ok(f32_activations::kernel(op)),
         }
     }

@@ -91,6 +91,9 @@ impl KernelSpec {
     }
 }
 
+/// What takes the place of a region's lines; `None` leaves them.
+pub type RegionText = Result<Option<Cow<'static, str>>, ShaderError>;
+
 /// One shader file.
 pub struct Template {
     /// Its name in specifications.
@@ -100,13 +103,13 @@ pub struct Template {
     /// Its text.
     pub source: &'static str,
     /// Text for a region; `None` leaves what the file has.
-    pub region: fn(&KernelSpec, region: &str) -> Result<Option<Cow<'static, str>>, ShaderError>,
+    pub region: fn(&KernelSpec, region: &str) -> RegionText,
     /// A specification for every combination of parameters that is chosen somewhere.
     pub rows: fn() -> Vec<KernelSpec>,
 }
 
 /// For templates without regions.
-pub(crate) fn no_region(_: &KernelSpec, _: &str) -> Result<Option<Cow<'static, str>>, ShaderError> {
+pub(crate) fn no_region(_: &KernelSpec, _: &str) -> RegionText {
     Ok(None)
 }
 

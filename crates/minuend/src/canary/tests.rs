@@ -1,12 +1,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use minuend_codegen::{Kernel, Target};
 use minuend_ir::ops::RmsNorm;
 use minuend_ir::{DType, Op, Real};
-use minuend_models::{ExpectedOutputs, LogitRows};
+use minuend_models::{ExpectedOutputs, LogitRows, ModelConfig};
 use minuend_plan::Step;
 use minuend_runtime::Module;
 use minuend_runtime_cpu::CpuDevice;
@@ -120,9 +119,21 @@ fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/shakespeare-diffv2")
 }
 
-fn demo_program(target: &dyn Target) -> Program {
-    let graph = Model::open(demo()).unwrap().graph(LogitRows::Last).unwrap();
+fn program_of(model: &Model, target: &dyn Target) -> Program {
+    let graph = model.graph(LogitRows::All).unwrap();
     compile(graph, target, &CompileOptions::default()).unwrap().program
+}
+
+fn demo_program(target: &dyn Target) -> Program {
+    program_of(&Model::open(demo()).unwrap(), target)
+}
+
+/// A model whose products are large enough for every tile.
+fn large_program(target: &dyn Target) -> Program {
+    let config =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/configs/diffv2-200m.json");
+    let model = Model::without_weights(ModelConfig::from_file(&config).unwrap());
+    program_of(&model, target)
 }
 
 /// Whether the demo model computes on the device what is stored beside it.
@@ -212,11 +223,13 @@ fn a_device_that_refuses_without_end_ends() {
 /// Every kernel of a program that computes has cases, and they launch that kernel.
 #[test]
 fn the_cases_launch_the_kernels_of_the_program() {
-    for target in [open_target("cpu").unwrap(), open_target("wgsl").unwrap()] {
-        let program = demo_program(&*target);
+    let targets = ["cpu", "wgsl"].map(|name| open_target(name).unwrap());
+    let programs: [fn(&dyn Target) -> Program; 2] = [demo_program, large_program];
+    for (target, program) in targets.iter().flat_map(|target| programs.map(|of| (target, of))) {
+        let program = program(&**target);
         let shapes = shapes::of(&program);
         let golden = Golden::new(&shapes).unwrap();
-        let planned = compile(golden.graph, &*target, &CompileOptions::default()).unwrap().program;
+        let planned = compile(golden.graph, &**target, &CompileOptions::default()).unwrap().program;
         let launches = |wanted: &Kernel| {
             let is_wanted = |step: &&Step| match step {
                 Step::Launch(launch) => planned.kernels[launch.kernel] == *wanted,
@@ -236,33 +249,59 @@ fn the_cases_launch_the_kernels_of_the_program() {
 }
 
 #[test]
-fn the_demo_model_passes_on_the_cpu() {
+fn models_pass_on_the_cpu() {
     let device = CpuDevice::new(2).unwrap();
-    let program = demo_program(device.target());
-    let started = Instant::now();
-    check(&device, &program).unwrap();
-    println!("{} cases in {:?}", shapes::of(&program).len(), started.elapsed());
+    for program in [demo_program(device.target()), large_program(device.target())] {
+        check(&device, &program).unwrap();
+    }
 }
 
-/// Every adapter of the machine, or none.
 #[test]
-fn the_demo_model_passes_on_adapters() {
+fn large_products_are_sampled() {
+    let program = large_program(&*open_target("cpu").unwrap());
+    let sampled: Vec<_> = shapes::of(&program).into_iter().filter(|s| s.is_sampled).collect();
+    assert!(!sampled.is_empty());
+    for shape in sampled {
+        let golden = Golden::new(std::slice::from_ref(&shape)).unwrap();
+        let [output] = golden.outputs.as_slice() else { panic!("{shape:?}") };
+        let elements: usize = shape.operands.iter().map(|operand| operand.shape[1]).product();
+        assert!(output.expected.len() > 100 && output.expected.len() < elements, "{shape:?}");
+        let found: Vec<f32> = output.expected.reals().unwrap().iter().map(|x| *x as f32).collect();
+        let mut found = HostTensor::from_f32(output.expected.shape(), &found).unwrap();
+        let tolerance = output.tolerance(false);
+        assert_eq!(miss(&found, &output.expected, &output.magnitude, tolerance), None);
+        let mut values = found.to_f32().unwrap();
+        values.rotate_left(1);
+        found = HostTensor::from_f32(output.expected.shape(), &values).unwrap();
+        let wrong = |tolerance| miss(&found, &output.expected, &output.magnitude, tolerance);
+        assert!(wrong(tolerance).is_some() && wrong(output.tolerance(true)).is_some());
+    }
+}
+
+/// The best adapter of the machine, where it has one.
+#[test]
+fn models_pass_on_an_adapter() {
     let Ok(device) = open_device("wgpu", 0) else {
         println!("skipped: no adapter");
         return;
     };
-    let program = demo_program(device.target());
-    for _ in 0..2 {
-        let started = Instant::now();
+    for program in [demo_program(device.target()), large_program(device.target())] {
         check(&*device, &program).unwrap();
-        println!(
-            "{} cases in {:?} on {}",
-            shapes::of(&program).len(),
-            started.elapsed(),
-            device.name()
-        );
     }
     assert_eq!(device.notes(), Vec::<String>::new());
+}
+
+#[test]
+fn adapters_give_up_their_variants_one_by_one() {
+    let Ok(device) = open_device("wgpu", 0) else {
+        println!("skipped: no adapter");
+        return;
+    };
+    let refused = std::iter::from_fn(|| device.refuse_variant("a test").then_some(())).take(8);
+    let refused = refused.count();
+    assert!(refused < 4, "{refused}");
+    assert_eq!(device.notes().len(), refused);
+    check(&*device, &demo_program(device.target())).unwrap();
 }
 
 fn tensor(values: &[f64]) -> Tensor {
@@ -291,40 +330,4 @@ fn errors_are_compared_with_magnitudes() {
     let ids = Tensor::from_ints(DType::I64, &[1], vec![3]).unwrap();
     assert_eq!(miss(&HostTensor::from_i64(&[1], &[3]).unwrap(), &ids, &ids, 0.0), None);
     assert!(miss(&HostTensor::from_i64(&[1], &[4]).unwrap(), &ids, &ids, 0.0).is_some());
-}
-
-#[test]
-#[ignore]
-fn cost_of_a_large_config() {
-    for name in ["diffv2-200m", "diffv2-8b"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("../../examples/configs/{name}.json"));
-        let model = Model::without_weights(minuend_models::ModelConfig::from_file(&path).unwrap());
-        let target = open_target("wgsl").unwrap();
-        let program =
-            compile(model.graph(LogitRows::Last).unwrap(), &*target, &CompileOptions::default())
-                .unwrap()
-                .program;
-        let started = Instant::now();
-        let shapes = shapes::of(&program);
-        for s in &shapes {
-            let t = Instant::now();
-            Golden::new(std::slice::from_ref(s)).unwrap();
-            println!(
-                "{:?} {} {:?}",
-                t.elapsed(),
-                s.kernel.name(),
-                s.operands.iter().map(|o| o.shape.clone()).collect::<Vec<_>>()
-            );
-        }
-        println!("{name}: {} cases {:?}", shapes.len(), started.elapsed());
-        let devices = [open_device("wgpu", 0), open_device("cpu", 2)];
-        for device in devices.into_iter().flatten() {
-            for _ in 0..2 {
-                let started = Instant::now();
-                check(&*device, &program).unwrap();
-                println!("{} {:?}", device.name(), started.elapsed());
-            }
-        }
-    }
 }

@@ -46,7 +46,8 @@ impl Shape {
         if !(limits.half_products && limits.f16 && fits && divides && problem.is_aligned()) {
             return None;
         }
-        let shapes = [64, 32].map(|keys| Shape { keys, size, subgroup, subgroups: 4 });
+        let shapes = [(32, 8), (32, 4)];
+        let shapes = shapes.map(|(keys, subgroups)| Shape { keys, size, subgroup, subgroups });
         shapes.into_iter().find(|shape| {
             let [head_dim, value_dim] = dims;
             shape.bytes(head_dim, value_dim) <= limits.max_workgroup_bytes as usize
@@ -64,11 +65,10 @@ impl Shape {
     }
 
     fn bytes(self, head_dim: usize, value_dim: usize) -> usize {
-        let (head_line, value_line) = (head_dim / 4 + 2, value_dim / 4 + 2);
-        let tile = (self.rows() * head_line).max(self.keys * (head_line + value_line)) * 8;
-        let scores = self.keys * (self.rows() + 4) * 4;
+        let tile = self.keys * (head_dim / 4 + 2 + value_dim / 4 + 2) * 8;
+        let scores = self.rows() * (self.keys / 4 + 1) * 16;
         let weights = self.rows() * (self.keys / 4 + 2) * 8;
-        tile + scores + weights + (self.threads() + 1) * 4
+        tile + scores + weights + self.rows() * 4 + 8 * 4
     }
 
     fn set(self, spec: KernelSpec) -> KernelSpec {
@@ -108,24 +108,33 @@ fn region(spec: &KernelSpec, name: &str) -> Result<Option<Cow<'static, str>>, Sh
         return Ok(problem::region(spec, name).map(Cow::Borrowed));
     }
     let number = |name| match spec.param(name) {
-        Some(Param::U32(value)) => value,
-        _ => 0,
+        Some(Param::U32(value)) => value.max(1),
+        _ => 1,
     };
-    let size = number("SIZE").max(1);
+    let [size, keys] = ["SIZE", "KEYS"].map(number);
+    let [subgroup, subgroups] = ["SUBGROUP", "SUBGROUPS"].map(number);
+    let [head_dim, value_dim] = ["HEAD_DIM", "VALUE_DIM"].map(number);
+    let each = |dim: u32| (keys * (dim / 4)).div_ceil(subgroup * subgroups);
     let bounds = [
-        ("HEAD_MATRICES", number("HEAD_DIM") / size),
-        ("VALUE_MATRICES", number("VALUE_DIM") / size),
+        ("HEAD_MATRICES", head_dim / size),
+        ("VALUE_MATRICES", value_dim / size),
+        ("KEY_MATRICES", keys / size),
+        ("KEYS_EACH", each(head_dim)),
+        ("VALUES_EACH", each(value_dim)),
+        ("PART_FOURS", keys / 4 / (subgroup / size).max(1)),
+        ("SUBGROUPS", subgroups),
     ];
     Ok(region_of(SOURCE, name).map(|text| Cow::Owned(unrolled(text, &bounds))))
 }
 
 fn rows() -> Vec<KernelSpec> {
-    let nvidia = Shape { keys: 64, size: 16, subgroup: 32, subgroups: 4 };
+    let nvidia = Shape { keys: 32, size: 16, subgroup: 32, subgroups: 8 };
     let software = Shape { size: 8, subgroup: 8, ..nvidia };
     let mut rows = Vec::new();
     for (paired, head_dim, value_dim, shape) in [
         (true, 64, 64, nvidia),
-        (true, 128, 128, Shape { keys: 32, ..nvidia }),
+        (true, 128, 128, nvidia),
+        (true, 128, 128, Shape { subgroups: 4, ..nvidia }),
         (false, 80, 16, nvidia),
         (true, 64, 64, software),
         (false, 24, 8, software),
