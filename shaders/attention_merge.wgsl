@@ -14,6 +14,8 @@ const VALUE_VECTORS: u32 = (VALUE_DIM + 3u) / 4u;
 // Invocations that share the parts of a value column. Those that are left over have none.
 const SUBSETS: u32 = THREADS / VALUE_VECTORS;
 const_assert VALUE_VECTORS <= THREADS;
+// Parts that an invocation reads at once.
+const AT_ONCE: u32 = 8u;
 
 // Least finite float, the greatest score of no key.
 const MASKED: f32 = -3.4028234e38;
@@ -60,6 +62,7 @@ var<workgroup> sums_of_values: array<vec4<f32>, THREADS>;
 // Greatest score and sum of weights.
 var<workgroup> sums_of_weights: array<vec2<f32>, THREADS>;
 
+//@region merged
 // The normalised output of a query row, for the first VALUE_VECTORS invocations.
 fn merged(lane: u32, row: u32) -> vec4<f32> {
     let column = lane % VALUE_VECTORS;
@@ -68,14 +71,30 @@ fn merged(lane: u32, row: u32) -> vec4<f32> {
     var sum = 0.0;
     var acc = vec4<f32>();
     let count = select(0u, sizes.splits, subset < SUBSETS);
-    for (var split = subset; split < count; split = split + SUBSETS) {
-        let at = (split * sizes.all_rows + row) * (VALUE_VECTORS + 1u);
-        let part = parts[at + VALUE_VECTORS];
-        let greater = max(greatest, part.x);
+    // Several parts at once, so that as many loads are under way. A part behind the last is the last once
+    // more, with no weight.
+    for (var first = subset; first < count; first = first + AT_ONCE * SUBSETS) {
+        var weights: array<vec4<f32>, AT_ONCE>;
+        var values: array<vec4<f32>, AT_ONCE>;
+        for (var i = 0u; i < AT_ONCE; i = i + 1u) { //@unroll
+            let split = min(first + i * SUBSETS, count - 1u);
+            let at = (split * sizes.all_rows + row) * (VALUE_VECTORS + 1u);
+            weights[i] = parts[at + VALUE_VECTORS];
+            values[i] = parts[at + column];
+        }
+        var greater = greatest;
+        for (var i = 0u; i < AT_ONCE; i = i + 1u) { //@unroll
+            greater = max(greater, weights[i].x);
+        }
         let shrink = exp2(greatest - greater);
-        let weight = exp2(part.x - greater);
-        sum = sum * shrink + part.y * weight;
-        acc = acc * shrink + parts[at + column] * weight;
+        sum = sum * shrink;
+        acc = acc * shrink;
+        for (var i = 0u; i < AT_ONCE; i = i + 1u) { //@unroll
+            let is_own = first + i * SUBSETS < count;
+            let weight = select(0.0, exp2(weights[i].x - greater), is_own);
+            sum = sum + weights[i].y * weight;
+            acc = acc + values[i] * weight;
+        }
         greatest = greater;
     }
     // What an earlier call left here is read by now.
@@ -97,6 +116,7 @@ fn merged(lane: u32, row: u32) -> vec4<f32> {
     }
     return acc / sum;
 }
+//@end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -2,8 +2,8 @@ enable f16;
 enable wgpu_cooperative_matrix;
 
 // Matrix product by cooperative matrices: operands are rounded to f16, sums are f32. A workgroup of
-// eight subgroups computes a tile of the result from strips of both operands that it stages in
-// workgroup memory, a subgroup four by two matrices of it.
+// eight subgroups, two below and four beside each other, computes a tile of the result from strips of
+// both operands that it stages in workgroup memory, a subgroup a block of matrices of it.
 //
 // result[row, column] = sum over k of lhs[row, k] * rhs[column, k], for every entry of a batch. The
 // lhs has dense rows; the rhs has any strides, and K_INNER says which of its axes neighbours in memory
@@ -13,6 +13,10 @@ enable wgpu_cooperative_matrix;
 const SIZE: u32 = 16u; //@param
 // Invocations of a subgroup.
 const SUBGROUP: u32 = 32u; //@param
+// Values of k of a strip.
+const TILE_K: u32 = 64u; //@param
+// Matrices beside each other of a subgroup, an even number.
+const MATRIX_COLUMNS: u32 = 2u; //@param
 const K_INNER: bool = true; //@param
 const SWIGLU: bool = false; //@param
 // Two-byte elements of the rhs are bf16, otherwise f16.
@@ -47,26 +51,35 @@ struct Sizes {
 @group(0) @binding(3) var<storage, read_write> up: array<RhsUnit>; //@access
 @group(0) @binding(4) var<storage, read_write> result: array<f32>; //@access
 
-// Rows and columns of a tile, and values of k of a strip.
-const TILE: u32 = 8u * SIZE;
-const TILE_K: u32 = 32u;
 const GROUP_SIZE: u32 = 8u * SUBGROUP;
+// Matrices below each other of a subgroup.
+const MATRIX_ROWS: u32 = 4u;
+const MATRIX_PAIRS: u32 = MATRIX_COLUMNS / 2u;
+const TILE_ROWS: u32 = 2u * MATRIX_ROWS * SIZE;
+const TILE_COLUMNS: u32 = 4u * MATRIX_COLUMNS * SIZE;
 // Columns of the result that a tile covers: with SWIGLU the right half of the tile is `up`.
-const RESULT_COLUMNS: u32 = select(TILE, TILE / 2u, SWIGLU);
+const RESULT_COLUMNS: u32 = select(TILE_COLUMNS, TILE_COLUMNS / 2u, SWIGLU);
 
 // Lines of a strip, in quads. Two more than are used: neighbouring lines begin in different banks.
 const K_QUADS: u32 = TILE_K / 4u;
-const TILE_QUADS: u32 = TILE / 4u;
+const COLUMN_QUADS: u32 = TILE_COLUMNS / 4u;
 const LHS_LINE: u32 = K_QUADS + 2u;
-const RHS_LINE: u32 = select(TILE_QUADS + 2u, K_QUADS + 2u, K_INNER);
-const RHS_LINES: u32 = select(TILE_K, TILE, K_INNER);
-const QUADS_EACH: u32 = TILE * K_QUADS / GROUP_SIZE;
+const RHS_LINE: u32 = select(COLUMN_QUADS + 2u, K_QUADS + 2u, K_INNER);
+const RHS_LINES: u32 = select(TILE_K, TILE_COLUMNS, K_INNER);
+// Quads of a line of the rhs that are used.
+const RHS_QUADS: u32 = select(COLUMN_QUADS, K_QUADS, K_INNER);
+// Quads that an invocation stages.
+const LHS_EACH: u32 = TILE_ROWS * K_QUADS / GROUP_SIZE;
+const RHS_EACH: u32 = TILE_COLUMNS * K_QUADS / GROUP_SIZE;
+const_assert GROUP_SIZE % K_QUADS == 0u;
+const_assert TILE_ROWS * K_QUADS % GROUP_SIZE == 0u;
+const_assert TILE_COLUMNS * K_QUADS % GROUP_SIZE == 0u;
 
 // The lhs lies row by row, the rhs as in memory: column by column or k by k.
-var<workgroup> lhs_strip: array<vec4<f16>, TILE * LHS_LINE>;
+var<workgroup> lhs_strip: array<vec4<f16>, TILE_ROWS * LHS_LINE>;
 var<workgroup> rhs_strip: array<vec4<f16>, RHS_LINES * RHS_LINE>;
-// Two matrices of each subgroup on their way to the result.
-var<workgroup> finished: array<f32, 16u * SIZE * SIZE>;
+// Two matrices of each of four subgroups on their way to the result.
+var<workgroup> finished: array<f32, 8u * SIZE * SIZE>;
 
 //@region loads
 // `count` of the four values from an element on exist; the others are not read, or read as zero.
@@ -114,12 +127,12 @@ struct Place {
     column: u32,
 }
 
-// Stores the two finished matrices of a subgroup, which begin at row `below` of its part of the tile.
-fn store_finished(place: Place, below: u32, subgroup: u32, subgroup_lane: u32) {
-    let left = subgroup * 2u * SIZE * SIZE;
+// Stores the two finished matrices of a subgroup, which begin at `place` and half a tile to the right.
+fn store_finished(place: Place, subgroup: u32, subgroup_lane: u32) {
+    let left = subgroup % 4u * 2u * SIZE * SIZE;
     let right = left + SIZE * SIZE;
     for (var e = subgroup_lane; e < SIZE * SIZE; e = e + SUBGROUP) {
-        let row = place.row + below + e / SIZE;
+        let row = place.row + e / SIZE;
         let column = place.column + e % SIZE;
         if (row < sizes.rows) {
             let at = place.result_at + row * sizes.result_stride;
@@ -132,14 +145,15 @@ fn store_finished(place: Place, below: u32, subgroup: u32, subgroup_lane: u32) {
                 if (column < sizes.columns) {
                     result[at + column] = value;
                 }
-                if (column + TILE / 2u < sizes.columns) {
-                    result[at + column + TILE / 2u] = finished[right + e];
+                if (column + TILE_COLUMNS / 2u < sizes.columns) {
+                    result[at + column + TILE_COLUMNS / 2u] = finished[right + e];
                 }
             }
         }
     }
 }
 
+//@region main
 @compute @workgroup_size(GROUP_SIZE)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -149,7 +163,7 @@ fn main(
 ) {
     // Groups that share columns are neighbours: a large rhs is read from memory once.
     var rest = sizes.first_group + group.x;
-    let first_row = (rest % sizes.row_tiles) * TILE;
+    let first_row = (rest % sizes.row_tiles) * TILE_ROWS;
     rest = rest / sizes.row_tiles;
     let column_tiles = (sizes.columns + RESULT_COLUMNS - 1u) / RESULT_COLUMNS;
     let first_column = (rest % column_tiles) * RESULT_COLUMNS;
@@ -167,15 +181,19 @@ fn main(
 
     // Where this invocation's quads come from, at k = 0. Rows and columns outside repeat the last ones,
     // whose products are not stored.
-    var lhs_start: array<u32, QUADS_EACH>;
-    var rhs_start: array<u32, QUADS_EACH>;
-    var rhs_count: array<u32, QUADS_EACH>;
-    for (var i = 0u; i < QUADS_EACH; i = i + 1u) {
+    let lhs_k = (invocation % K_QUADS) * 4u;
+    var lhs_start: array<u32, LHS_EACH>;
+    for (var i = 0u; i < LHS_EACH; i = i + 1u) { //@unroll
+        let row = first_row + (invocation + i * GROUP_SIZE) / K_QUADS;
+        lhs_start[i] = lhs_at + min(row, sizes.rows - 1u) * sizes.k;
+    }
+    var rhs_start: array<u32, RHS_EACH>;
+    var rhs_count: array<u32, RHS_EACH>;
+    for (var i = 0u; i < RHS_EACH; i = i + 1u) { //@unroll
         let quad = invocation + i * GROUP_SIZE;
-        lhs_start[i] = lhs_at + min(first_row + quad / K_QUADS, sizes.rows - 1u) * sizes.k;
-        let line = select((quad % TILE_QUADS) * 4u, quad / K_QUADS, K_INNER);
-        let is_up = SWIGLU && line >= TILE / 2u;
-        let column = first_column + select(line, line - TILE / 2u, is_up);
+        let line = select((quad % COLUMN_QUADS) * 4u, quad / K_QUADS, K_INNER);
+        let is_up = SWIGLU && line >= TILE_COLUMNS / 2u;
+        let column = first_column + select(line, line - TILE_COLUMNS / 2u, is_up);
         let base = select(rhs_at, up_at, is_up);
         if (K_INNER) {
             rhs_start[i] = base + min(column, sizes.columns - 1u) * sizes.rhs_outer;
@@ -185,96 +203,98 @@ fn main(
             rhs_count[i] = select(0u, sizes.columns - column, column < sizes.columns);
         }
     }
-    // k of an invocation's quads in a strip.
-    let lhs_k = (invocation % K_QUADS) * 4u;
 
-    var c00 = MatrixC();
-    var c01 = MatrixC();
-    var c10 = MatrixC();
-    var c11 = MatrixC();
-    var c20 = MatrixC();
-    var c21 = MatrixC();
-    var c30 = MatrixC();
-    var c31 = MatrixC();
-    // Subgroups lie two below and four beside each other. The two matrices beside each other of a
-    // subgroup are half a tile apart, so that with SWIGLU they are gate and up of the same columns.
-    let subgroup_row = (subgroup / 4u) * 4u * SIZE;
+    var sums: array<MatrixC, MATRIX_ROWS * MATRIX_COLUMNS>;
+    for (var r = 0u; r < MATRIX_ROWS; r = r + 1u) { //@unroll
+        for (var c = 0u; c < MATRIX_COLUMNS; c = c + 1u) { //@unroll
+            sums[r * MATRIX_COLUMNS + c] = MatrixC();
+        }
+    }
+    // The matrices beside each other of a subgroup are spread evenly over the tile, so that with SWIGLU
+    // its right half is `up` for the columns of the left half.
+    let subgroup_row = (subgroup / 4u) * MATRIX_ROWS * SIZE;
     let subgroup_column = (subgroup % 4u) * SIZE;
 
     // The strips of the next step are on their way in registers while this step's are multiplied.
-    var lhs_next: array<vec4<f32>, QUADS_EACH>;
-    var rhs_next: array<Stored, QUADS_EACH>;
-    for (var i = 0u; i < QUADS_EACH; i = i + 1u) {
-        let quad = invocation + i * GROUP_SIZE;
-        let is_up = SWIGLU && select(quad % TILE_QUADS * 4u, quad / K_QUADS, K_INNER) >= TILE / 2u;
-        let rhs_k = select(quad / TILE_QUADS, lhs_k, K_INNER);
+    var lhs_next: array<vec4<f32>, LHS_EACH>;
+    var rhs_next: array<Stored, RHS_EACH>;
+    for (var i = 0u; i < LHS_EACH; i = i + 1u) { //@unroll
         lhs_next[i] = lhs_quad(lhs_start[i], lhs_k);
+    }
+    for (var i = 0u; i < RHS_EACH; i = i + 1u) { //@unroll
+        let quad = invocation + i * GROUP_SIZE;
+        let is_up = SWIGLU && select(quad % COLUMN_QUADS * 4u, quad / K_QUADS, K_INNER) >= TILE_COLUMNS / 2u;
+        let rhs_k = select(quad / COLUMN_QUADS, lhs_k, K_INNER);
         rhs_next[i] = rhs_quad(is_up, rhs_start[i], rhs_k, rhs_count[i]);
     }
     for (var first_k = 0u; first_k < sizes.k; first_k = first_k + TILE_K) {
         workgroupBarrier();
-        for (var i = 0u; i < QUADS_EACH; i = i + 1u) {
+        for (var i = 0u; i < LHS_EACH; i = i + 1u) { //@unroll
             let quad = invocation + i * GROUP_SIZE;
-            let line_quads = select(TILE_QUADS, K_QUADS, K_INNER);
             lhs_strip[(quad / K_QUADS) * LHS_LINE + quad % K_QUADS] = vec4<f16>(lhs_next[i]);
-            rhs_strip[(quad / line_quads) * RHS_LINE + quad % line_quads] = rounded(rhs_next[i]);
+        }
+        for (var i = 0u; i < RHS_EACH; i = i + 1u) { //@unroll
+            let quad = invocation + i * GROUP_SIZE;
+            rhs_strip[(quad / RHS_QUADS) * RHS_LINE + quad % RHS_QUADS] = rounded(rhs_next[i]);
         }
         workgroupBarrier();
         // Behind the last step these are zeros.
-        for (var i = 0u; i < QUADS_EACH; i = i + 1u) {
-            let quad = invocation + i * GROUP_SIZE;
-            let is_up = SWIGLU && select(quad % TILE_QUADS * 4u, quad / K_QUADS, K_INNER) >= TILE / 2u;
-            let rhs_k = select(quad / TILE_QUADS, lhs_k, K_INNER);
+        for (var i = 0u; i < LHS_EACH; i = i + 1u) { //@unroll
             lhs_next[i] = lhs_quad(lhs_start[i], first_k + TILE_K + lhs_k);
+        }
+        for (var i = 0u; i < RHS_EACH; i = i + 1u) { //@unroll
+            let quad = invocation + i * GROUP_SIZE;
+            let is_up = SWIGLU && select(quad % COLUMN_QUADS * 4u, quad / K_QUADS, K_INNER) >= TILE_COLUMNS / 2u;
+            let rhs_k = select(quad / COLUMN_QUADS, lhs_k, K_INNER);
             rhs_next[i] = rhs_quad(is_up, rhs_start[i], first_k + TILE_K + rhs_k, rhs_count[i]);
         }
         for (var k = 0u; k < TILE_K; k = k + SIZE) {
-            let a = subgroup_row * LHS_LINE + k / 4u;
-            let a0 = coopLoadT<MatrixA>(&lhs_strip[a], LHS_LINE);
-            let a1 = coopLoadT<MatrixA>(&lhs_strip[a + SIZE * LHS_LINE], LHS_LINE);
-            let a2 = coopLoadT<MatrixA>(&lhs_strip[a + 2u * SIZE * LHS_LINE], LHS_LINE);
-            let a3 = coopLoadT<MatrixA>(&lhs_strip[a + 3u * SIZE * LHS_LINE], LHS_LINE);
-            //@region columns
-            let b = subgroup_column * RHS_LINE + k / 4u;
-            let b0 = coopLoad<MatrixB>(&rhs_strip[b], RHS_LINE);
-            let b1 = coopLoad<MatrixB>(&rhs_strip[b + 4u * SIZE * RHS_LINE], RHS_LINE);
-            //@end
-            c00 = coopMultiplyAdd(a0, b0, c00);
-            c01 = coopMultiplyAdd(a0, b1, c01);
-            c10 = coopMultiplyAdd(a1, b0, c10);
-            c11 = coopMultiplyAdd(a1, b1, c11);
-            c20 = coopMultiplyAdd(a2, b0, c20);
-            c21 = coopMultiplyAdd(a2, b1, c21);
-            c30 = coopMultiplyAdd(a3, b0, c30);
-            c31 = coopMultiplyAdd(a3, b1, c31);
+            var left: array<MatrixA, MATRIX_ROWS>;
+            for (var r = 0u; r < MATRIX_ROWS; r = r + 1u) { //@unroll
+                let at = (subgroup_row + r * SIZE) * LHS_LINE + k / 4u;
+                left[r] = coopLoadT<MatrixA>(&lhs_strip[at], LHS_LINE);
+            }
+            for (var c = 0u; c < MATRIX_COLUMNS; c = c + 1u) { //@unroll
+                let column = subgroup_column + c * 4u * SIZE;
+                var right = MatrixB();
+                if (K_INNER) {
+                    let at = column * RHS_LINE + k / 4u;
+                    right = coopLoad<MatrixB>(&rhs_strip[at], RHS_LINE);
+                } else {
+                    let at = k * RHS_LINE + column / 4u;
+                    right = coopLoadT<MatrixB>(&rhs_strip[at], RHS_LINE);
+                }
+                for (var r = 0u; r < MATRIX_ROWS; r = r + 1u) { //@unroll
+                    let at = r * MATRIX_COLUMNS + c;
+                    sums[at] = coopMultiplyAdd(left[r], right, sums[at]);
+                }
+            }
         }
     }
 
-    let place = Place(
-        sizes.result_offset + batch * sizes.rows * sizes.result_stride,
-        first_row + subgroup_row,
-        first_column + subgroup_column,
-    );
-    let left = subgroup * 2u * SIZE * SIZE;
-    let right = left + SIZE * SIZE;
+    // Four subgroups at a time store two matrices, half a tile apart.
+    let left_at = subgroup % 4u * 2u * SIZE * SIZE;
+    let right_at = left_at + SIZE * SIZE;
     let line = SIZE;
-    coopStoreT(c00, &finished[left], line);
-    coopStoreT(c01, &finished[right], line);
-    workgroupBarrier();
-    store_finished(place, 0u, subgroup, subgroup_lane);
-    workgroupBarrier();
-    coopStoreT(c10, &finished[left], line);
-    coopStoreT(c11, &finished[right], line);
-    workgroupBarrier();
-    store_finished(place, 1u * SIZE, subgroup, subgroup_lane);
-    workgroupBarrier();
-    coopStoreT(c20, &finished[left], line);
-    coopStoreT(c21, &finished[right], line);
-    workgroupBarrier();
-    store_finished(place, 2u * SIZE, subgroup, subgroup_lane);
-    workgroupBarrier();
-    coopStoreT(c30, &finished[left], line);
-    coopStoreT(c31, &finished[right], line);
-    workgroupBarrier();
-    store_finished(place, 3u * SIZE, subgroup, subgroup_lane);
+    for (var r = 0u; r < MATRIX_ROWS; r = r + 1u) { //@unroll
+        for (var c = 0u; c < MATRIX_PAIRS; c = c + 1u) { //@unroll
+            let place = Place(
+                sizes.result_offset + batch * sizes.rows * sizes.result_stride,
+                first_row + subgroup_row + r * SIZE,
+                first_column + subgroup_column + c * 4u * SIZE,
+            );
+            for (var half = 0u; half < 2u; half = half + 1u) { //@unroll
+                if (subgroup / 4u == half) {
+                    coopStoreT(sums[r * MATRIX_COLUMNS + c], &finished[left_at], line);
+                    coopStoreT(sums[r * MATRIX_COLUMNS + c + MATRIX_PAIRS], &finished[right_at], line);
+                }
+                workgroupBarrier();
+                if (subgroup / 4u == half) {
+                    store_finished(place, subgroup, subgroup_lane);
+                }
+                workgroupBarrier();
+            }
+        }
+    }
 }
+//@end

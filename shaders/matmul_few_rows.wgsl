@@ -69,26 +69,27 @@ fn rhs_quads(is_up: bool, at: u32, count: u32) -> Quads {
 //@region team
 // Rows that are reduced at once.
 const ROWS_AT_ONCE: u32 = min(ROWS, 4u);
+const ROUNDS: u32 = ROWS / ROWS_AT_ONCE;
 var<workgroup> collected: array<array<vec4<f32>, ROWS_AT_ONCE>, GROUP_SIZE>;
 
 // Sums over the lanes of a team, valid in its first lane. To be called in uniform control flow.
 fn team_sums(lane: u32, own: array<vec4<f32>, ROWS>) -> array<vec4<f32>, ROWS> {
     var sums = own;
-    for (var first = 0u; first < ROWS; first = first + ROWS_AT_ONCE) {
-        for (var i = 0u; i < ROWS_AT_ONCE; i = i + 1u) {
-            collected[lane][i] = sums[first + i];
+    for (var round = 0u; round < ROUNDS; round = round + 1u) { //@unroll
+        for (var i = 0u; i < ROWS_AT_ONCE; i = i + 1u) { //@unroll
+            collected[lane][i] = sums[round * ROWS_AT_ONCE + i];
         }
         for (var width = LANES / 2u; width > 0u; width = width / 2u) {
             workgroupBarrier();
             if (lane % LANES < width) {
-                for (var i = 0u; i < ROWS_AT_ONCE; i = i + 1u) {
+                for (var i = 0u; i < ROWS_AT_ONCE; i = i + 1u) { //@unroll
                     collected[lane][i] = collected[lane][i] + collected[lane + width][i];
                 }
             }
         }
         // A lane's own element: only the first lane of a team has the sum, which it wrote itself.
-        for (var i = 0u; i < ROWS_AT_ONCE; i = i + 1u) {
-            sums[first + i] = collected[lane][i];
+        for (var i = 0u; i < ROWS_AT_ONCE; i = i + 1u) { //@unroll
+            sums[round * ROWS_AT_ONCE + i] = collected[lane][i];
         }
         workgroupBarrier();
     }
@@ -98,17 +99,18 @@ fn team_sums(lane: u32, own: array<vec4<f32>, ROWS>) -> array<vec4<f32>, ROWS> {
 @compute @workgroup_size(GROUP_SIZE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
 //@end
+//@region body
     let team = (sizes.first_group + group.x) * TEAMS + lane / LANES;
     let column = team * RESULT_COLUMNS;
     var starts: array<u32, COLUMNS>;
-    for (var c = 0u; c < COLUMNS; c = c + 1u) {
+    for (var c = 0u; c < COLUMNS; c = c + 1u) { //@unroll
         // Columns outside repeat the last one and are not stored.
         let own = min(column + c % RESULT_COLUMNS, sizes.columns - 1u);
         let base = select(sizes.rhs_offset, sizes.up_offset, c >= RESULT_COLUMNS);
         starts[c] = base + own * sizes.rhs_outer;
     }
     var sums: array<vec4<f32>, ROWS>;
-    for (var row = 0u; row < ROWS; row = row + 1u) {
+    for (var row = 0u; row < ROWS; row = row + 1u) { //@unroll
         sums[row] = vec4<f32>();
     }
     for (var k = (lane % LANES) * STEP; k < sizes.k; k = k + LANES * STEP) {
@@ -118,10 +120,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let b1 = rhs_quads(false, starts[1] + inner, count);
         let b2 = rhs_quads(true, starts[2] + inner, count);
         let b3 = rhs_quads(true, starts[3] + inner, count);
-        for (var row = 0u; row < ROWS; row = row + 1u) {
+        for (var row = 0u; row < ROWS; row = row + 1u) { //@unroll
             // Rows outside repeat the last one and are not stored.
             let line = sizes.lhs_offset + min(row, sizes.rows - 1u) * sizes.k + k;
-            for (var quad = 0u; quad < QUADS; quad = quad + 1u) {
+            for (var quad = 0u; quad < QUADS; quad = quad + 1u) { //@unroll
                 let a = lhs_values(line + 4u * quad, count - 4u * quad);
                 let products = vec4<f32>(
                     dot(a, b0[quad]), dot(a, b1[quad]), dot(a, b2[quad]), dot(a, b3[quad]));
@@ -133,17 +135,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (lane % LANES != 0u) {
         return;
     }
-    for (var row = 0u; row < min(ROWS, sizes.rows); row = row + 1u) {
+    for (var row = 0u; row < ROWS; row = row + 1u) { //@unroll
         let at = sizes.result_offset + row * sizes.result_stride + column;
         var values = sums[row];
         if (SWIGLU) {
             let gated = values.xy / (vec2<f32>(1.0) + exp(-values.xy)) * values.zw;
             values = vec4<f32>(gated, 0.0, 0.0);
         }
-        for (var c = 0u; c < RESULT_COLUMNS; c = c + 1u) {
-            if (column + c < sizes.columns) {
+        for (var c = 0u; c < RESULT_COLUMNS; c = c + 1u) { //@unroll
+            if (row < sizes.rows && column + c < sizes.columns) {
                 result[at + c] = values[c];
             }
         }
     }
+//@end
 }

@@ -56,6 +56,7 @@ const BLOCKS: u32 = LHS_BLOCKS + RHS_QUADS * K_QUADS;
 const BLOCKS_EACH: u32 = (BLOCKS + GROUP_SIZE - 1u) / GROUP_SIZE;
 
 const ROW_QUADS_EACH: u32 = ROWS_EACH / 4u;
+const SUMS: u32 = 2u * ROWS_EACH;
 
 // Element [k][i] holds rows or columns 4i..4i+4 at k; see `place`.
 var<workgroup> lhs_strip: array<vec4<f32>, TILE_K * LHS_QUADS>;
@@ -90,6 +91,7 @@ fn place(quad: u32, k_quad: u32) -> u32 {
     return quad ^ (k_quad * 2u);
 }
 
+//@region main
 // A block of the strips that begin at `first_k`: its columns are values of k, or with
 // `K_INNER == false` the block of an rhs as it lies. Rows and columns outside repeat the last ones,
 // whose products are not stored; k outside is zero in both strips.
@@ -99,7 +101,7 @@ fn load_block(tile: Tile, block: u32, first_k: u32) -> mat4x4<f32> {
         let k = first_k + (block % K_QUADS) * 4u;
         if (k < sizes.k) {
             let row = tile.first_row + (block / K_QUADS) * 4u;
-            for (var i = 0u; i < 4u; i = i + 1u) {
+            for (var i = 0u; i < 4u; i = i + 1u) { //@unroll
                 let at = tile.lhs_at + min(row + i, sizes.rows - 1u) * sizes.k + k;
                 values[i] = lhs_values(at, sizes.k - k);
             }
@@ -119,14 +121,14 @@ fn load_block(tile: Tile, block: u32, first_k: u32) -> mat4x4<f32> {
     let rhs_at = select(tile.rhs_at, tile.up_at, is_up);
     let column = tile.first_column + select(quad, quad - RHS_QUADS / 2u, is_up) * 4u;
     if (K_INNER) {
-        for (var i = 0u; i < 4u; i = i + 1u) {
+        for (var i = 0u; i < 4u; i = i + 1u) { //@unroll
             let start = min(column + i, sizes.columns - 1u) * sizes.rhs_outer + k * sizes.rhs_inner;
             values[i] = rhs_values(is_up, rhs_at + start, sizes.k - k);
         }
         return transpose(values);
     }
     if (column < sizes.columns) {
-        for (var i = 0u; i < 4u; i = i + 1u) {
+        for (var i = 0u; i < 4u; i = i + 1u) { //@unroll
             if (k + i < sizes.k) {
                 let start = (k + i) * sizes.rhs_outer + column * sizes.rhs_inner;
                 values[i] = rhs_values(is_up, rhs_at + start, sizes.columns - column);
@@ -140,7 +142,7 @@ fn store_block(block: u32, values: mat4x4<f32>) {
     if (block < LHS_BLOCKS) {
         let k_quad = block % K_QUADS;
         let to = k_quad * 4u * LHS_QUADS + place(block / K_QUADS, k_quad);
-        for (var i = 0u; i < 4u; i = i + 1u) {
+        for (var i = 0u; i < 4u; i = i + 1u) { //@unroll
             lhs_strip[to + i * LHS_QUADS] = values[i];
         }
         return;
@@ -149,7 +151,7 @@ fn store_block(block: u32, values: mat4x4<f32>) {
     let k_quad = select(own / RHS_QUADS, own % K_QUADS, K_INNER);
     let quad = select(own % RHS_QUADS, own / K_QUADS, K_INNER);
     let to = k_quad * 4u * RHS_QUADS + place(quad, k_quad);
-    for (var i = 0u; i < 4u; i = i + 1u) {
+    for (var i = 0u; i < 4u; i = i + 1u) { //@unroll
         rhs_strip[to + i * RHS_QUADS] = values[i];
     }
 }
@@ -192,38 +194,38 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let lane_column = lane % 8u + 8u * ((lane / 32u) % (LANE_COLUMNS / 8u));
     let lane_row = (lane / 8u) % 4u + 4u * (lane / (4u * LANE_COLUMNS));
 
-    var sums: array<vec4<f32>, 2u * ROWS_EACH>;
-    for (var i = 0u; i < 2u * ROWS_EACH; i = i + 1u) {
+    var sums: array<vec4<f32>, SUMS>;
+    for (var i = 0u; i < SUMS; i = i + 1u) { //@unroll
         sums[i] = vec4<f32>();
     }
     // The strips of the next step are on their way in registers while this step's are multiplied.
     var blocks: array<mat4x4<f32>, BLOCKS_EACH>;
-    for (var i = 0u; i < BLOCKS_EACH; i = i + 1u) {
+    for (var i = 0u; i < BLOCKS_EACH; i = i + 1u) { //@unroll
         if (lane + i * GROUP_SIZE < BLOCKS) {
             blocks[i] = load_block(tile, lane + i * GROUP_SIZE, 0u);
         }
     }
     for (var first_k = 0u; first_k < sizes.k; first_k = first_k + TILE_K) {
         workgroupBarrier();
-        for (var i = 0u; i < BLOCKS_EACH; i = i + 1u) {
+        for (var i = 0u; i < BLOCKS_EACH; i = i + 1u) { //@unroll
             if (lane + i * GROUP_SIZE < BLOCKS) {
                 store_block(lane + i * GROUP_SIZE, blocks[i]);
             }
         }
         workgroupBarrier();
         if (first_k + TILE_K < sizes.k) {
-            for (var i = 0u; i < BLOCKS_EACH; i = i + 1u) {
+            for (var i = 0u; i < BLOCKS_EACH; i = i + 1u) { //@unroll
                 if (lane + i * GROUP_SIZE < BLOCKS) {
                     blocks[i] = load_block(tile, lane + i * GROUP_SIZE, first_k + TILE_K);
                 }
             }
         }
-        for (var k = 0u; k < TILE_K; k = k + 1u) {
+        for (var k = 0u; k < TILE_K; k = k + 1u) { //@unroll
             let lhs_line = k * LHS_QUADS;
             let rhs_line = k * RHS_QUADS;
             let b0 = rhs_strip[rhs_line + place(lane_column, k / 4u)];
             let b1 = rhs_strip[rhs_line + place(LANE_COLUMNS + lane_column, k / 4u)];
-            for (var i = 0u; i < ROW_QUADS_EACH; i = i + 1u) {
+            for (var i = 0u; i < ROW_QUADS_EACH; i = i + 1u) { //@unroll
                 let a = lhs_strip[lhs_line + place(i * LANE_ROWS + lane_row, k / 4u)];
                 let s = i * 8u;
                 sums[s] = fma(vec4<f32>(a.x), b0, sums[s]);
@@ -238,7 +240,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
 
-    for (var i = 0u; i < ROWS_EACH; i = i + 1u) {
+    for (var i = 0u; i < ROWS_EACH; i = i + 1u) { //@unroll
         let row = tile.first_row + ((i / 4u) * LANE_ROWS + lane_row) * 4u + i % 4u;
         if (row < sizes.rows) {
             let line = sizes.result_offset + (batch * sizes.rows + row) * sizes.result_stride;
@@ -261,3 +263,4 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
 }
+//@end

@@ -1,4 +1,4 @@
-//! The device of tests that need no more than one.
+//! The devices of tests.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,4 +8,16 @@ use minuend::Device;
 pub fn cpu() -> &'static dyn Device {
     static CPU: OnceLock<Arc<dyn Device>> = OnceLock::new();
     &**CPU.get_or_init(|| minuend::open_device("cpu", 2).unwrap())
+}
+
+/// Every adapter of this machine by the portable target, opened; none, which is told, if there is no
+/// driver for one.
+pub fn adapters() -> Vec<Arc<dyn Device>> {
+    let infos = minuend::devices().unwrap();
+    let names = infos.iter().map(|info| info.name.as_str());
+    let names: Vec<&str> = names.filter(|name| name.starts_with("wgpu")).collect();
+    if names.is_empty() {
+        eprintln!("skipped: no adapter");
+    }
+    names.iter().map(|name| minuend::open_device(name, 0).unwrap()).collect()
 }

@@ -5,12 +5,12 @@
 use std::path::Path;
 
 use minuend::{
-    Architecture, CompileOptions, CompiledModel, Continue, ExpectedOutputs, GenerateOptions,
+    Architecture, CompileOptions, CompiledModel, Continue, Device, ExpectedOutputs, GenerateOptions,
     LogitRows, Logits, Model, ModelConfig, Sampling, TokenModel, check_outputs, errors, generate,
     most_likely,
 };
 use minuend_tests::models;
-use minuend_tests::runners::cpu;
+use minuend_tests::runners::{adapters, cpu};
 use serde_json::{Value, json};
 
 /// Relative L2 error of logits that f32 leaves: 2^-24 for each of some hundred operations between a
@@ -18,7 +18,11 @@ use serde_json::{Value, json};
 const TOLERANCE: f64 = 1e-5;
 
 fn compile(model: &Model, rows: LogitRows) -> CompiledModel {
-    model.compile(cpu(), rows, &CompileOptions::default()).unwrap()
+    compile_for(cpu(), model, rows)
+}
+
+fn compile_for(device: &dyn Device, model: &Model, rows: LogitRows) -> CompiledModel {
+    model.compile(device, rows, &CompileOptions::default()).unwrap()
 }
 
 fn file_name(directory: &Path) -> String {
@@ -39,6 +43,18 @@ fn stored_outputs_on_the_cpu() {
         let model = Model::open(&directory).unwrap();
         let mut session = compile(&model, LogitRows::All).session(128).unwrap();
         assert_expected(&mut session, &directory);
+    }
+}
+
+#[test]
+fn stored_outputs_on_every_adapter() {
+    for device in adapters() {
+        for directory in models::all() {
+            let model = Model::open(&directory).unwrap();
+            let compiled = compile_for(&*device, &model, LogitRows::All);
+            assert_expected(&mut compiled.session(128).unwrap(), &directory);
+            assert_eq!(device.notes(), Vec::<String>::new());
+        }
     }
 }
 
@@ -79,14 +95,25 @@ fn greedy(model: &mut dyn TokenModel, prompt: &[u32], tokens: usize) -> Vec<u32>
     generate(model, prompt, &options, &mut |_| Continue::Yes).unwrap().token_ids
 }
 
-#[test]
-fn greedy_text_on_the_cpu() {
+fn assert_greedy_text(device: &dyn Device) {
     let model = Model::open(models::demo()).unwrap();
-    let mut session = compile(&model, LogitRows::Last).session(256).unwrap();
+    let mut session = compile_for(device, &model, LogitRows::Last).session(256).unwrap();
     let continuations = continuations();
     assert!(continuations.len() >= 2);
     for (prompt, expected) in continuations {
         assert_eq!(greedy(&mut session, &prompt, expected.len()), expected);
+    }
+}
+
+#[test]
+fn greedy_text_on_the_cpu() {
+    assert_greedy_text(cpu());
+}
+
+#[test]
+fn greedy_text_on_every_adapter() {
+    for device in adapters() {
+        assert_greedy_text(&*device);
     }
 }
 

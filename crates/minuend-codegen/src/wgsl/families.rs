@@ -10,6 +10,7 @@ pub(crate) mod norm;
 pub(crate) mod reduce;
 pub(crate) mod rope;
 pub(crate) mod softmax;
+mod unroll;
 
 #[cfg(test)]
 pub(crate) mod launches;

@@ -8,7 +8,6 @@ mod direct;
 mod prefill;
 mod problem;
 mod split;
-mod unroll;
 
 use minuend_ir::ops::{Attention, DiffAttention};
 

@@ -7,12 +7,16 @@ use minuend_ir::ops::Mask;
 use crate::wgsl::dispatch::Dispatch;
 use crate::wgsl::error::ShaderError;
 use crate::wgsl::families::attention::problem::{self, Problem};
-use crate::wgsl::families::attention::unroll::{region_of, unrolled};
+use crate::wgsl::families::unroll::{region_of, unrolled};
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::Window;
 use crate::wgsl::template::{KernelSpec, Param, Template};
 
 const SOURCE: &str = include_str!("../../../../../../shaders/attention_split.wgsl");
+
+const MERGE_SOURCE: &str = include_str!("../../../../../../shaders/attention_merge.wgsl");
+/// Parts that an invocation of the merge reads at once.
+const PARTS_AT_ONCE: u32 = 8;
 
 pub(super) const SPLIT: Template = Template {
     name: "attention_split",
@@ -25,8 +29,14 @@ pub(super) const SPLIT: Template = Template {
 pub(super) const MERGE: Template = Template {
     name: "attention_merge",
     file: "attention_merge.wgsl",
-    source: include_str!("../../../../../../shaders/attention_merge.wgsl"),
-    region: |spec, name| Ok(problem::region(spec, name).map(Cow::Borrowed)),
+    source: MERGE_SOURCE,
+    region: |spec, name| {
+        if name != "merged" {
+            return Ok(problem::region(spec, name).map(Cow::Borrowed));
+        }
+        let text = region_of(MERGE_SOURCE, name);
+        Ok(text.map(|text| Cow::Owned(unrolled(text, &[("AT_ONCE", PARTS_AT_ONCE)]))))
+    },
     rows: merge_rows,
 };
 

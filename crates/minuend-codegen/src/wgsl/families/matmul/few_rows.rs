@@ -4,18 +4,23 @@ use crate::wgsl::dispatch::Dispatch;
 use crate::wgsl::error::ShaderError;
 use crate::wgsl::families::matmul::product::{Bound, Product};
 use crate::wgsl::families::matmul::{Units, bound_dispatch, loads, with_accesses};
+use crate::wgsl::families::unroll::{region_of, unrolled};
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::template::{KernelSpec, Param, Template};
+
+const SOURCE: &str = include_str!("../../../../../../shaders/matmul_few_rows.wgsl");
 
 pub(super) const TEMPLATE: Template = Template {
     name: "matmul_few_rows",
     file: "matmul_few_rows.wgsl",
-    source: include_str!("../../../../../../shaders/matmul_few_rows.wgsl"),
+    source: SOURCE,
     region: |spec, region| {
         let text = match region {
             "loads" => Some(loads::steps(spec)),
-            "team" if spec.param("SUBGROUP") != Some(Param::U32(0)) => Some(SUBGROUP_TEAM.into()),
-            _ => None,
+            "team" if spec.param("SUBGROUP") != Some(Param::U32(0)) => {
+                Some(written_out(spec, SUBGROUP_TEAM))
+            }
+            _ => region_of(SOURCE, region).map(|text| written_out(spec, text)),
         };
         Ok(text.map(Into::into))
     },
@@ -54,7 +59,7 @@ var<workgroup> collected: array<array<vec4<f32>, ROWS>, GROUP_SIZE / SUBGROUP>;
 fn team_sums(lane: u32, own: array<vec4<f32>, ROWS>) -> array<vec4<f32>, ROWS> {
     var sums = own;
     let subgroup = lane / SUBGROUP;
-    for (var row = 0u; row < ROWS; row = row + 1u) {
+    for (var row = 0u; row < ROWS; row = row + 1u) { //@unroll
         sums[row] = subgroupAdd(sums[row]);
         if (lane % SUBGROUP == 0u) {
             collected[subgroup][row] = sums[row];
@@ -62,7 +67,7 @@ fn team_sums(lane: u32, own: array<vec4<f32>, ROWS>) -> array<vec4<f32>, ROWS> {
     }
     workgroupBarrier();
     if (lane % LANES == 0u) {
-        for (var row = 0u; row < ROWS; row = row + 1u) {
+        for (var row = 0u; row < ROWS; row = row + 1u) { //@unroll
             for (var i = 1u; i < LANES / SUBGROUP; i = i + 1u) {
                 sums[row] = sums[row] + collected[subgroup + i][row];
             }
@@ -79,6 +84,26 @@ fn main(
 ) {
     let lane = subgroup_number * SUBGROUP + subgroup_lane;
 ";
+
+/// A region in which loops over rows, columns and quads are written out.
+fn written_out(spec: &KernelSpec, text: &str) -> String {
+    let number = |name| match spec.param(name) {
+        Some(Param::U32(value)) => value,
+        _ => 1,
+    };
+    let rows = number("ROWS");
+    let at_once = rows.min(4);
+    let columns = COLUMNS as u32;
+    let bounds = [
+        ("ROWS", rows),
+        ("ROWS_AT_ONCE", at_once),
+        ("ROUNDS", rows / at_once.max(1)),
+        ("QUADS", number("QUADS")),
+        ("COLUMNS", columns),
+        ("RESULT_COLUMNS", columns / (1 + u32::from(spec.is_set("SWIGLU")))),
+    ];
+    unrolled(text, &bounds)
+}
 
 /// Units and quads of a step.
 fn step(product: &Product<'_>, bound: &Bound) -> (Units, u32) {

@@ -11,8 +11,6 @@ pub(super) const HALVES: &str = "u32";
 /// Units of four values.
 pub(super) const F32_QUAD: &str = "vec4<f32>";
 pub(super) const HALF_QUAD: &str = "vec2<u32>";
-/// Four values of the type itself, for shaders that compute in it.
-pub(super) const F16_QUAD: &str = "vec4<f16>";
 /// Units of eight two-byte values.
 pub(super) const HALF_OCTET: &str = "vec4<u32>";
 
@@ -135,23 +133,10 @@ fn rounded(words: Stored) -> vec4<f16> {
 }
 ";
 
-const EXACT: &str = "
-alias Stored = vec4<f16>;
-
-fn rhs_stored(is_up: bool, at: u32, count: u32) -> Stored {
-    return rhs_unit(is_up, at / 4u);
-}
-
-fn rounded(values: Stored) -> vec4<f16> {
-    return values;
-}
-";
-
 /// The region `loads` of the shader for cooperative matrices: values of the rhs keep the form in which
 /// they are stored until `rounded` makes them f16, so that loads are not waited for before.
 pub(super) fn stored_values(spec: &KernelSpec) -> String {
     match unit(spec, "RhsUnit") {
-        F16_QUAD => [LHS_QUADS, UNIT, EXACT].concat(),
         HALF_QUAD => [LHS_QUADS, WIDEN, UNIT, NARROW].concat(),
         _ => four_values(spec) + WIDE,
     }

@@ -4,14 +4,23 @@ use crate::wgsl::dispatch::Dispatch;
 use crate::wgsl::error::ShaderError;
 use crate::wgsl::families::matmul::product::{Bound, Product};
 use crate::wgsl::families::matmul::{FORMS, Units, loads, tile_dispatch, with_accesses};
+use crate::wgsl::families::unroll::{region_of, unrolled};
 use crate::wgsl::limits::WgslLimits;
-use crate::wgsl::template::{KernelSpec, Template};
+use crate::wgsl::template::{KernelSpec, Param, Template};
+
+const SOURCE: &str = include_str!("../../../../../../shaders/matmul_tiled.wgsl");
 
 pub(super) const TEMPLATE: Template = Template {
     name: "matmul_tiled",
     file: "matmul_tiled.wgsl",
-    source: include_str!("../../../../../../shaders/matmul_tiled.wgsl"),
-    region: |spec, _| Ok(Some(loads::four_values(spec).into())),
+    source: SOURCE,
+    region: |spec, region| {
+        let text = match region {
+            "loads" => Some(loads::four_values(spec)),
+            _ => main(spec),
+        };
+        Ok(text.map(Into::into))
+    },
     rows: || {
         let mut rows = Vec::new();
         for tile in TILES {
@@ -66,6 +75,22 @@ impl Tile {
         self.invocations() <= limits.max_workgroup_size
             && self.workgroup_bytes() <= limits.max_workgroup_bytes
     }
+}
+
+/// The region `main`, written out for the largest tile: smaller ones gain nothing from it.
+fn main(spec: &KernelSpec) -> Option<String> {
+    let [tile, ..] = TILES;
+    let is_largest = spec.param("TILE_ROWS") == Some(Param::U32(tile.rows))
+        && spec.param("TILE_COLUMNS") == Some(Param::U32(tile.columns));
+    let blocks = (tile.rows + tile.columns) / 4 * (TILE_K / 4);
+    let bounds = [
+        ("TILE_K", TILE_K),
+        ("ROWS_EACH", tile.rows_each),
+        ("ROW_QUADS_EACH", tile.rows_each / 4),
+        ("SUMS", 2 * tile.rows_each),
+        ("BLOCKS_EACH", blocks.div_ceil(tile.invocations())),
+    ];
+    region_of(SOURCE, "main").filter(|_| is_largest).map(|text| unrolled(text, &bounds))
 }
 
 fn choose(product: &Product<'_>, bound: &Bound, limits: &WgslLimits) -> Tile {

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 ///
 /// replaced by a block for each value of its variable. `bounds` gives the values of names; a loop with
 /// a bound that is neither a name nor a number stays.
-pub(super) fn unrolled(text: &str, bounds: &[(&str, u32)]) -> String {
+pub(in crate::wgsl::families) fn unrolled(text: &str, bounds: &[(&str, u32)]) -> String {
     let mut unrolled = String::with_capacity(text.len());
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -85,7 +85,7 @@ fn replace_word<'t>(text: &'t str, word: &str, by: &str) -> Cow<'t, str> {
 }
 
 /// The lines of a file's region.
-pub(super) fn region_of<'s>(source: &'s str, name: &str) -> Option<&'s str> {
+pub(in crate::wgsl::families) fn region_of<'s>(source: &'s str, name: &str) -> Option<&'s str> {
     let (_, text) = source.split_once(&format!("//@region {name}\n"))?;
     text.split_once("//@end").map(|(region, _)| region)
 }
