@@ -25,11 +25,7 @@ impl WeightSource for Table {
     }
 }
 
-fn load(
-    device: &dyn Device,
-    weights: &Table,
-    build: impl Fn(&mut Graph) -> ValueId,
-) -> Executable {
+fn load(device: &dyn Device, weights: &Table, build: impl Fn(&mut Graph) -> ValueId) -> Executable {
     let mut graph = Graph::new("g", SymbolTable::default());
     let result = build(&mut graph);
     graph.set_return(&[result], &[]).unwrap();
@@ -78,9 +74,8 @@ fn an_index_outside_of_its_axis_is_an_error_and_the_session_goes_on() {
         let mut session = executable.session(0).unwrap();
         let values: Vec<f32> = (0..15u8).map(f32::from).collect();
         let data = HostTensor::from_f32(&[5, 3], &values).unwrap();
-        let mut rows = |ids: [i64; 2]| {
-            session.run(&[data.clone(), HostTensor::from_i64(&[2], &ids).unwrap()])
-        };
+        let mut rows =
+            |ids: [i64; 2]| session.run(&[data.clone(), HostTensor::from_i64(&[2], &ids).unwrap()]);
         for bad in [[0, 5], [-1, 2], [i64::MAX, i64::MIN]] {
             let error = rows(bad).unwrap_err().to_string();
             assert!(error.contains("outside of its axis"), "{error}");

@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use minuend::{
-    Architecture, CompileOptions, CompiledModel, Continue, Device, ExpectedOutputs, GenerateOptions,
-    LogitRows, Logits, Model, ModelConfig, Sampling, TokenModel, check_outputs, errors, generate,
-    most_likely,
+    Architecture, CompileOptions, CompiledModel, Continue, Device, ExpectedOutputs,
+    GenerateOptions, LogitRows, Logits, Model, ModelConfig, Sampling, TokenModel, check_outputs,
+    errors, generate, most_likely,
 };
 use minuend_tests::models;
 use minuend_tests::runners::{adapters, cpu};

@@ -8,13 +8,13 @@ mod one_op;
 mod speed;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
 use minuend::ir::DType;
-use minuend::{Device, Model, ModelConfig};
+use minuend::{Model, ModelConfig};
 
+use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
 use crate::progress;
 
@@ -88,12 +88,8 @@ pub(crate) struct BenchArgs {
     /// With --matmul: type of the stored weight, f32, f16 or bf16
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = matmul::parse_dtype)]
     dtype: DType,
-    /// auto, cpu, wgpu, wgpu:INDEX or wgpu:NAME
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    device: String,
-    /// Kernel family, as `minuend devices` lists them; the device's best exact one by default
-    #[arg(long, value_name = "NAME")]
-    variant: Option<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Tokens of each prompt
     #[arg(long, value_name = "N", default_value = "128", value_parser = at_least_1())]
     prompt_tokens: u32,
@@ -106,9 +102,6 @@ pub(crate) struct BenchArgs {
     /// How often everything is measured
     #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_1())]
     repeats: u32,
-    /// CPU threads; one for each core by default
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -119,12 +112,6 @@ fn at_least_1() -> impl clap::builder::TypedValueParser<Value = u32> {
 }
 
 impl BenchArgs {
-    /// Threads asked for, or one for each core.
-    fn threads(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.map_or_else(cores, usize::from)
-    }
-
     fn model(&self) -> Result<Model, Failure> {
         let Some(config) = &self.config else {
             return Ok(Model::open(self.model.clone().unwrap_or_default())?);
@@ -135,13 +122,6 @@ impl BenchArgs {
         }
         memory::check_room(&config)?;
         Ok(progress::during("making random weights", || Model::random(config, SEED)))
-    }
-
-    fn device(&self) -> Result<Arc<dyn Device>, minuend::Error> {
-        match &self.variant {
-            None => minuend::open_device(&self.device, self.threads()),
-            Some(variant) => minuend::open_variant(&self.device, self.threads(), variant),
-        }
     }
 
     /// What is measured, as given.

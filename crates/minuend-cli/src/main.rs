@@ -9,6 +9,7 @@
 mod bench;
 mod compile;
 mod conform;
+mod device_args;
 mod devices;
 mod failure;
 mod inspect;

@@ -10,6 +10,7 @@ use minuend::{
 };
 use serde_json::json;
 
+use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
 use crate::units::{millis, per_second};
 use crate::{model_source, output, progress};
@@ -55,12 +56,8 @@ pub(crate) struct RunArgs {
     /// Start of the random sequence
     #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
-    /// Where to run: auto or cpu
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: String,
-    /// CPU threads; one for each core by default
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -80,7 +77,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let prompt = tokenizer.encode(&args.prompt)?;
     let open_time = started.elapsed();
 
-    let device = minuend::open_device(&args.device, usize::from(args.threads.unwrap_or(0)))?;
+    let device = args.device.open()?;
     let started = Instant::now();
     let compiled = progress::during("compiling", || {
         model.compile(&*device, LogitRows::Last, &CompileOptions::default())

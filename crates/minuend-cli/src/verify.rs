@@ -10,11 +10,14 @@ use minuend::{
 };
 use serde_json::{Value, json};
 
+use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
 use crate::{model_source, output, progress};
 
 /// Activations are f32 on every device, whatever type the weights are stored in.
 const TOLERANCE: f64 = 1e-5;
+/// For kernels that round the operands of products to f16, which the user asks for.
+const HALF_TOLERANCE: f64 = 1.0 / 128.0;
 /// Runs the graph as the front end wrote it, in float64.
 const INTERPRETER: &str = "interpreter";
 
@@ -26,7 +29,8 @@ greedy decoding adds. Names may have a prefix: prompt0.logits.
 Logits pass if their relative L2 error ||found - expected|| / ||expected|| is at
 most the tolerance; the largest absolute error over the root mean square of the
 expected values is shown beside it. Tokens pass if all are equal. The exit code
-is 0 if everything passes, 1 if something differs, 2 for an error.
+is 0 if everything passes, 1 if something differs, 2 for an error. --device
+interpreter is the float64 reference: the definition of right, and slow.
 
 Example:
   minuend verify examples/models/shakespeare-diffv2 \\
@@ -41,13 +45,11 @@ pub(crate) struct VerifyArgs {
     /// File of expected outputs, in safetensors
     #[arg(long, value_name = "FILE")]
     expected: PathBuf,
-    /// Where to run: auto, cpu or interpreter (the float64 reference, slow)
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: String,
-    /// Largest relative L2 error that passes
-    #[arg(long, value_name = "X", default_value_t = TOLERANCE, value_parser = tolerance,
-        allow_negative_numbers = true)]
-    tolerance: f64,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Largest relative L2 error that passes [default: 1e-5, or 2^-7 where products round to f16]
+    #[arg(long, value_name = "X", value_parser = tolerance, allow_negative_numbers = true)]
+    tolerance: Option<f64>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -62,14 +64,14 @@ fn tolerance(text: &str) -> Result<f64, String> {
 pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let model = Model::open(&args.model)?;
     let expected = ExpectedOutputs::open(&args.expected)?;
-    let (device, checks) =
-        progress::during("verifying", || run(&model, &expected, &args.device, args.tolerance))?;
+    let Verified { device, tolerance, checks } =
+        progress::during("verifying", || run(&model, &expected, args))?;
     let passed = checks.iter().all(|check| check.passed);
     if args.json {
         let outputs: Vec<Value> = checks.iter().map(as_json).collect();
         output::print_json(&json!({
             "device": device,
-            "tolerance": args.tolerance,
+            "tolerance": tolerance,
             "passed": passed,
             "outputs": outputs,
         }))?;
@@ -77,15 +79,22 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
         output::print(&table(&checks))?;
         model_source::log_notes(&model);
         let count = checks.iter().filter(|check| check.passed).count();
-        let (all, tolerance) = (checks.len(), args.tolerance);
+        let all = checks.len();
         output::log(&format!("{device}: {count} of {all} passed, tolerance {tolerance:e}"));
     }
     if passed { Ok(()) } else { Err(Failure::Different) }
 }
 
+/// What was compared, on which device, and how exactly.
+struct Verified {
+    device: String,
+    tolerance: f64,
+    checks: Vec<OutputCheck>,
+}
+
 /// A device of the library; the error names the interpreter too.
-fn open_device(name: &str) -> Result<Arc<dyn Device>, minuend::Error> {
-    minuend::open_device(name, 0).map_err(|error| match error {
+fn open_device(args: &DeviceArgs) -> Result<Arc<dyn Device>, minuend::Error> {
+    args.open().map_err(|error| match error {
         minuend::Error::Request(RequestError::UnknownDevice { name, known }) => {
             RequestError::UnknownDevice { name, known: format!("{known}, {INTERPRETER}") }.into()
         }
@@ -93,22 +102,21 @@ fn open_device(name: &str) -> Result<Arc<dyn Device>, minuend::Error> {
     })
 }
 
-fn run(
-    model: &Model,
-    expected: &ExpectedOutputs,
-    device: &str,
-    tolerance: f64,
-) -> Result<(String, Vec<OutputCheck>), Failure> {
-    if device == INTERPRETER {
+fn run(model: &Model, expected: &ExpectedOutputs, args: &VerifyArgs) -> Result<Verified, Failure> {
+    if args.device.device == INTERPRETER {
+        let tolerance = args.tolerance.unwrap_or(TOLERANCE);
         let mut interpreted = model.interpreted(LogitRows::All)?;
         let checks = check_outputs(&mut interpreted, expected, tolerance)?;
-        return Ok((INTERPRETER.to_string(), checks));
+        return Ok(Verified { device: INTERPRETER.to_string(), tolerance, checks });
     }
-    let device = open_device(device)?;
+    let device = open_device(&args.device)?;
     let compiled = model.compile(&*device, LogitRows::All, &CompileOptions::default())?;
     output::log_device_notes(&*device);
+    let exact = if device.rounds_products() { HALF_TOLERANCE } else { TOLERANCE };
+    let tolerance = args.tolerance.unwrap_or(exact);
     let mut session = compiled.session(longest(expected))?;
-    Ok((compiled.device.clone(), check_outputs(&mut session, expected, tolerance)?))
+    let checks = check_outputs(&mut session, expected, tolerance)?;
+    Ok(Verified { device: compiled.device.clone(), tolerance, checks })
 }
 
 /// Most tokens of a sequence that the checks feed.

@@ -259,6 +259,9 @@ fn needs_of(spec: &KernelSpec) -> Option<Features> {
 }
 
 #[cfg(test)]
+mod faults;
+
+#[cfg(test)]
 mod tests {
     use minuend_codegen::wgsl::{CooperativeShape, SubgroupSizes};
 

@@ -131,8 +131,8 @@ impl Gpu {
 
     /// An error if the device is lost, or if something failed outside of every error scope.
     pub(crate) fn check_alive(&self) -> Result<(), DeviceError> {
-        if let Some(reason) = self.lost.get() {
-            return Err(DeviceError::Lost { device: self.name.clone(), reason: reason.clone() });
+        if let Some(lost) = self.loss() {
+            return Err(lost);
         }
         match self.stray.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(self.fault(&error)),
@@ -140,12 +140,19 @@ impl Gpu {
         }
     }
 
-    /// A device error in words, on one line.
+    fn loss(&self) -> Option<DeviceError> {
+        let reason = self.lost.get()?.clone();
+        Some(DeviceError::Lost { device: self.name.clone(), reason })
+    }
+
+    /// A device error in words, on one line. On a lost device everything fails; the loss is the cause.
     pub(crate) fn fault(&self, error: &wgpu::Error) -> DeviceError {
-        if let Some(reason) = self.lost.get() {
-            return DeviceError::Lost { device: self.name.clone(), reason: reason.clone() };
-        }
-        DeviceError::Setup { device: self.name.clone(), reason: one_line(&error.to_string()) }
+        // The loss is told by a poll. One that fails tells of nothing but the loss.
+        let _ = self.device.poll(PollType::Poll);
+        self.loss().unwrap_or_else(|| DeviceError::Setup {
+            device: self.name.clone(),
+            reason: one_line(&error.to_string()),
+        })
     }
 }
 

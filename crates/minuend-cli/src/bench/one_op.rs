@@ -114,7 +114,7 @@ fn graph(op: &OneOp, is_resident: bool) -> Result<Graph, TypeError> {
 
 /// `started` is when the process began.
 pub(super) fn measure(args: &BenchArgs, op: &OneOp, started: Instant) -> Result<(), Failure> {
-    let device = args.device()?;
+    let device = args.device.open()?;
     let mut loaded = load(op, &*device, false)?;
     loaded.session.run(&loaded.arguments)?;
     let first_result_ms = millis(started.elapsed());

@@ -42,7 +42,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
     if prompt + new > limit {
         return Err(Failure::BenchTokens { prompt, new, limit });
     }
-    let device = args.device()?;
+    let device = args.device.open()?;
     let started = Instant::now();
     model.graph(LogitRows::Last)?;
     let graph_time = started.elapsed();
@@ -178,7 +178,7 @@ fn run(args: &BenchArgs, session: &mut ModelSession) -> Result<Speed, Failure> {
         decode: median(&decode_times),
         enqueue,
         resident_bytes,
-        copy_rate: memory::copy_rate(args.threads()),
+        copy_rate: memory::copy_rate(args.device.threads()),
     })
 }
 

@@ -106,9 +106,8 @@ pub(super) fn shape(product: &Product<'_>, limits: &WgslLimits) -> Option<Shape>
         (shape.size, shape.subgroup) == (size, subgroup)
             && shape.workgroup_bytes() <= limits.max_workgroup_bytes
     })?;
-    let is_allowed = limits.half_products
-        && limits.f16
-        && SUBGROUPS * subgroup <= limits.max_workgroup_size;
+    let is_allowed =
+        limits.half_products && limits.f16 && SUBGROUPS * subgroup <= limits.max_workgroup_size;
     // Few rows take as long as reading the rhs, with or without cooperative matrices.
     (is_allowed && product.rows > 8).then_some(shape)
 }
@@ -136,8 +135,7 @@ pub(super) fn dispatch(
     bound: &Bound,
     shape: Shape,
 ) -> Result<Dispatch, ShaderError> {
-    let spec =
-        spec(shape, Units::of(product, bound), product.k_inner, product.is_swiglu);
+    let spec = spec(shape, Units::of(product, bound), product.k_inner, product.is_swiglu);
     let [rows, columns] = shape.tile().map(|size| size as usize);
     tile_dispatch(spec, product, bound, [rows, columns / (1 + usize::from(product.is_swiglu))])
 }
