@@ -301,7 +301,7 @@ fn main(
         sum = sum * shrink + (total.x + total.y) + (total.z + total.w);
         workgroupBarrier();
 
-        // The same for all invocations: written before this barrier, and not again before the next two.
+        // The same for all invocations: written before the barrier above, and not again before the next two.
         let shrinks_first = shrinks[0] | shrinks[1] | shrinks[2] | shrinks[3];
         let shrinks_last = shrinks[4] | shrinks[5] | shrinks[6] | shrinks[7];
         if ((shrinks_first | shrinks_last) != 0u) {

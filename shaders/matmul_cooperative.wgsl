@@ -75,6 +75,7 @@ const_assert GROUP_SIZE % K_QUADS == 0u;
 const_assert TILE_ROWS * K_QUADS % GROUP_SIZE == 0u;
 const_assert TILE_COLUMNS * K_QUADS % GROUP_SIZE == 0u;
 
+// Matrices begin at multiples of 16 bytes: every array's size is one.
 // The lhs lies row by row, the rhs as in memory: column by column or k by k.
 var<workgroup> lhs_strip: array<vec4<f16>, TILE_ROWS * LHS_LINE>;
 var<workgroup> rhs_strip: array<vec4<f16>, RHS_LINES * RHS_LINE>;

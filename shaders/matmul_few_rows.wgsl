@@ -70,26 +70,27 @@ fn rhs_quads(is_up: bool, at: u32, count: u32) -> Quads {
 // Rows that are reduced at once.
 const ROWS_AT_ONCE: u32 = min(ROWS, 4u);
 const ROUNDS: u32 = ROWS / ROWS_AT_ONCE;
-var<workgroup> collected: array<array<vec4<f32>, ROWS_AT_ONCE>, GROUP_SIZE>;
+// Neighbouring lanes write to different banks.
+var<workgroup> collected: array<array<vec4<f32>, GROUP_SIZE>, ROWS_AT_ONCE>;
 
 // Sums over the lanes of a team, valid in its first lane. To be called in uniform control flow.
 fn team_sums(lane: u32, own: array<vec4<f32>, ROWS>) -> array<vec4<f32>, ROWS> {
     var sums = own;
     for (var round = 0u; round < ROUNDS; round = round + 1u) { //@unroll
         for (var i = 0u; i < ROWS_AT_ONCE; i = i + 1u) { //@unroll
-            collected[lane][i] = sums[round * ROWS_AT_ONCE + i];
+            collected[i][lane] = sums[round * ROWS_AT_ONCE + i];
         }
         for (var width = LANES / 2u; width > 0u; width = width / 2u) {
             workgroupBarrier();
             if (lane % LANES < width) {
                 for (var i = 0u; i < ROWS_AT_ONCE; i = i + 1u) { //@unroll
-                    collected[lane][i] = collected[lane][i] + collected[lane + width][i];
+                    collected[i][lane] = collected[i][lane] + collected[i][lane + width];
                 }
             }
         }
         // A lane's own element: only the first lane of a team has the sum, which it wrote itself.
         for (var i = 0u; i < ROWS_AT_ONCE; i = i + 1u) { //@unroll
-            sums[round * ROWS_AT_ONCE + i] = collected[lane][i];
+            sums[round * ROWS_AT_ONCE + i] = collected[i][lane];
         }
         workgroupBarrier();
     }

@@ -79,6 +79,11 @@ impl BindGroups {
         self.groups.get(number)
     }
 
+    /// True before the first one, and when all are forgotten.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// Forgets all: a buffer was replaced.
     pub(crate) fn clear(&mut self) {
         self.by_key.clear();

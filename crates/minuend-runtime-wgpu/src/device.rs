@@ -15,7 +15,7 @@ use crate::limits::limits_of;
 use crate::module::WgpuModule;
 use crate::pipeline_cache::PipelineCache;
 use crate::pipelines::{Pipeline, Pipelines};
-use crate::recording::{StepDispatches, dispatches_of};
+use crate::planned::{Planned, PlannedDispatch};
 use crate::variant::Variant;
 
 /// How to open an adapter.
@@ -145,19 +145,14 @@ impl Device for WgpuDevice {
     }
 }
 
-/// Dispatches of a run with their kernels, in order.
-pub(crate) struct Ready {
-    pub(crate) steps: StepDispatches,
-    pub(crate) kernels: Vec<(usize, Arc<Pipeline>)>,
-}
-
 impl Shared {
     /// Bytes of a buffer that one binding may reach.
     pub(crate) fn max_binding_bytes(&self) -> u64 {
         self.limits().max_binding_bytes
     }
 
-    fn limits(&self) -> Arc<WgslLimits> {
+    /// What kernels may be chosen by now.
+    pub(crate) fn limits(&self) -> Arc<WgslLimits> {
         Arc::clone(&self.limits.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -167,12 +162,19 @@ impl Shared {
         &self,
         program: &Program,
         bound: &BoundProgram,
-    ) -> Result<Ready, DeviceError> {
+        planned: &mut Planned,
+    ) -> Result<(), DeviceError> {
         loop {
-            let limits = self.limits();
-            let steps = dispatches_of(&self.gpu.name, program, bound, &limits)?;
-            match self.pipelines.of(&self.gpu, &self.cache, &steps.dispatches) {
-                Ok(kernels) => return Ok(Ready { steps, kernels }),
+            planned.update(self, program, bound)?;
+            let mut new: Vec<&mut PlannedDispatch> = planned.without_kernel().collect();
+            let dispatches: Vec<&Dispatch> = new.iter().map(|planned| &planned.dispatch).collect();
+            match self.pipelines.of(&self.gpu, &self.cache, &dispatches) {
+                Ok(kernels) => {
+                    for (planned, kernel) in new.iter_mut().zip(kernels) {
+                        planned.kernel = Some(kernel);
+                    }
+                    return Ok(());
+                }
                 Err(fault) => {
                     self.gpu.check_alive()?;
                     if !self.refuse(&fault.spec, &fault.error.to_string()) {

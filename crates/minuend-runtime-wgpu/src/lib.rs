@@ -15,6 +15,7 @@ mod limits;
 mod module;
 mod pipeline_cache;
 mod pipelines;
+mod planned;
 mod recording;
 mod stream;
 mod variant;

@@ -59,11 +59,14 @@ impl Pipelines {
         &self,
         gpu: &Gpu,
         cache: &PipelineCache,
-        dispatches: &[Dispatch],
+        dispatches: &[&Dispatch],
     ) -> Result<Vec<(usize, Arc<Pipeline>)>, Box<CompileFault>> {
+        if dispatches.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missing: Vec<&Dispatch> = Vec::new();
-        for dispatch in dispatches {
+        for dispatch in dispatches.iter().copied() {
             let is_known = table.by_spec.contains_key(&dispatch.spec)
                 || missing.iter().any(|other| other.spec == dispatch.spec);
             if !is_known {

@@ -6,7 +6,7 @@ use minuend_codegen::wgsl::{
     Dispatch, FIRST_GROUP, LaunchPlaces, Region, ShaderError, TensorPlace, WgslLimits, copies,
     dispatches,
 };
-use minuend_plan::{BoundProgram, BoundStep, BoundTensor, Program, Storage};
+use minuend_plan::{BoundStep, BoundTensor, Program, Storage};
 use minuend_runtime::DeviceError;
 use smallvec::SmallVec;
 
@@ -22,55 +22,41 @@ const PART_WORK: u64 = 1 << 36;
 /// Work after which what is recorded is submitted.
 pub(crate) const SUBMISSION_WORK: u64 = 1 << 38;
 
-/// A dispatch with the step it belongs to.
-pub(crate) struct StepDispatches {
-    /// All dispatches of a run.
-    pub(crate) dispatches: Vec<Dispatch>,
-    /// For each dispatch, the index of its step.
-    pub(crate) steps: Vec<usize>,
-    /// Scratch bytes that some dispatch needs.
-    pub(crate) scratch_bytes: u64,
-}
-
-/// The dispatches of a bound program.
+/// The dispatches of one step.
 pub(crate) fn dispatches_of(
     device: &str,
     program: &Program,
-    bound: &BoundProgram,
+    index: usize,
+    step: &BoundStep,
     limits: &WgslLimits,
-) -> Result<StepDispatches, DeviceError> {
-    let mut found = StepDispatches { dispatches: Vec::new(), steps: Vec::new(), scratch_bytes: 0 };
-    for (index, step) in bound.steps.iter().enumerate() {
-        let made = match step {
-            BoundStep::Copy(copy) => copies(&place(&copy.from), &place(&copy.to), limits),
-            BoundStep::Launch(launch) => {
-                let Some(kernel) = program.kernels.get(launch.kernel) else { continue };
-                let operands: SmallVec<[TensorPlace<'_>; 6]> =
-                    launch.operands.iter().map(place).collect();
-                let results: SmallVec<[TensorPlace<'_>; 2]> =
-                    launch.results.iter().map(place).collect();
-                let launch = LaunchPlaces {
-                    kernel,
-                    operands: &operands,
-                    results: &results,
-                    scalars: &launch.scalars,
-                };
-                dispatches(&launch, limits)
-            }
-        };
-        let made = made.map_err(|error| step_error(device, index, step, program, error))?;
-        for dispatch in made {
-            let scratch = dispatch
-                .windows
-                .iter()
-                .filter(|window| window.region == Region::Scratch && window.data.is_none());
-            let needed = scratch.map(|window| window.start + window.bytes).max().unwrap_or(0);
-            found.scratch_bytes = found.scratch_bytes.max(needed);
-            found.dispatches.push(dispatch);
-            found.steps.push(index);
+) -> Result<Vec<Dispatch>, DeviceError> {
+    let made = match step {
+        BoundStep::Copy(copy) => copies(&place(&copy.from), &place(&copy.to), limits),
+        BoundStep::Launch(launch) => {
+            let Some(kernel) = program.kernels.get(launch.kernel) else { return Ok(Vec::new()) };
+            let operands: SmallVec<[TensorPlace<'_>; 6]> =
+                launch.operands.iter().map(place).collect();
+            let results: SmallVec<[TensorPlace<'_>; 2]> =
+                launch.results.iter().map(place).collect();
+            let launch = LaunchPlaces {
+                kernel,
+                operands: &operands,
+                results: &results,
+                scalars: &launch.scalars,
+            };
+            dispatches(&launch, limits)
         }
-    }
-    Ok(found)
+    };
+    made.map_err(|error| step_error(device, index, step, program, error))
+}
+
+/// Bytes of scratch memory that a dispatch reaches.
+pub(crate) fn scratch_bytes(dispatch: &Dispatch) -> u64 {
+    let scratch = dispatch
+        .windows
+        .iter()
+        .filter(|window| window.region == Region::Scratch && window.data.is_none());
+    scratch.map(|window| window.start + window.bytes).max().unwrap_or(0)
 }
 
 /// What a step computes, for error messages.

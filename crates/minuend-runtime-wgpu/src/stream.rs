@@ -14,10 +14,10 @@ use wgpu::{
 
 use crate::bind_groups::{BindGroups, Bound};
 use crate::buffers::{NumberedBuffer, STORAGE};
-use crate::device::Ready;
 use crate::gpu::Gpu;
 use crate::module::WgpuModule;
 use crate::pipelines::Pipeline;
+use crate::planned::{Planned, PlannedDispatch};
 use crate::recording::{Part, SUBMISSION_WORK, parts, write_uniforms};
 
 /// Time in which a finished copy is reported.
@@ -38,6 +38,7 @@ pub(crate) struct WgpuStream {
     uniforms: Option<NumberedBuffer>,
     staging: Option<NumberedBuffer>,
     bind_groups: BindGroups,
+    planned: Planned,
     /// Recorded and not submitted.
     pending: Option<CommandEncoder>,
     /// The last submission that is not waited for.
@@ -62,6 +63,7 @@ impl WgpuStream {
             uniforms: None,
             staging: None,
             bind_groups: BindGroups::default(),
+            planned: Planned::default(),
             pending: None,
             submitted: None,
             may_have_faults: false,
@@ -125,13 +127,13 @@ impl WgpuStream {
     }
 
     /// Finds bind groups and fills the uniform buffer for every part of a run.
-    fn record(&mut self, ready: &Ready) -> Result<Vec<Part>, DeviceError> {
+    fn record(&mut self, planned: &mut Planned) -> Result<Vec<Part>, DeviceError> {
         let module = Arc::clone(&self.module);
         let gpu = &module.shared.gpu;
-        let mut recorded = Vec::with_capacity(ready.kernels.len());
+        let mut starts = Vec::with_capacity(planned.steps.len());
         self.uniform_bytes.clear();
-        let mut starts = Vec::with_capacity(ready.kernels.len());
-        for (dispatch, (id, pipeline)) in ready.steps.dispatches.iter().zip(&ready.kernels) {
+        for PlannedDispatch { dispatch, kernel, .. } in planned.dispatches_mut() {
+            let Some((id, pipeline)) = kernel else { continue };
             self.check_once(*id, pipeline, dispatch)?;
             for (first, groups) in parts(dispatch) {
                 let offset = self.uniform_bytes.len();
@@ -146,28 +148,37 @@ impl WgpuStream {
         let bytes = self.uniform_bytes.len() as u64;
         let mut is_new = Self::grow(gpu, &mut self.uniforms, "uniforms", bytes, usage)?;
         // Scratch grows with the keys of a cache: seldom, in large steps.
-        let scratch = ready.steps.scratch_bytes.next_power_of_two();
+        let scratch = planned.scratch_bytes().next_power_of_two();
         is_new |= Self::grow(gpu, &mut self.scratch, "scratch", scratch, STORAGE)?;
         if is_new {
             self.bind_groups.clear();
         }
+        if self.bind_groups.is_empty() {
+            planned.forget_bind_groups();
+        }
         if let Some(uniforms) = &self.uniforms {
             gpu.queue.write_buffer(&uniforms.buffer, 0, &self.uniform_bytes);
         }
+        let mut recorded = Vec::with_capacity(starts.len());
         let mut starts = starts.into_iter();
-        let dispatches = ready.steps.dispatches.iter().zip(&ready.kernels);
-        for ((dispatch, (id, pipeline)), step) in dispatches.zip(&ready.steps.steps) {
-            let bind_group = self.bind_group(*step, pipeline, dispatch)?;
-            for _ in parts(dispatch) {
-                let Some((uniform_offset, groups)) = starts.next() else { break };
-                recorded.push(Part {
-                    pipeline: Arc::clone(pipeline),
-                    pipeline_id: *id,
-                    bind_group,
-                    uniform_offset,
-                    groups,
-                    work: dispatch.work_per_group.saturating_mul(u64::from(groups)),
-                });
+        for (step, planned) in planned.steps.iter_mut().enumerate() {
+            for PlannedDispatch { dispatch, kernel, bind_group } in &mut planned.dispatches {
+                let Some((id, pipeline)) = kernel else { continue };
+                let number = match *bind_group {
+                    Some(number) => number,
+                    None => self.bind_group(step, pipeline, dispatch)?,
+                };
+                *bind_group = Some(number);
+                for (uniform_offset, groups) in starts.by_ref().take(parts(dispatch).count()) {
+                    recorded.push(Part {
+                        pipeline: Arc::clone(pipeline),
+                        pipeline_id: *id,
+                        bind_group: number,
+                        uniform_offset,
+                        groups,
+                        work: dispatch.work_per_group.saturating_mul(u64::from(groups)),
+                    });
+                }
             }
         }
         Ok(recorded)
@@ -382,8 +393,10 @@ impl Stream for WgpuStream {
     fn run(&mut self, program: &BoundProgram) -> Result<(), DeviceError> {
         self.submit()?;
         let module = Arc::clone(&self.module);
-        let ready = module.shared.prepare(&module.program, program)?;
-        let recorded = self.record(&ready)?;
+        let mut planned = std::mem::take(&mut self.planned);
+        module.shared.prepare(&module.program, program, &mut planned)?;
+        let recorded = self.record(&mut planned)?;
+        self.planned = planned;
         self.encode(&recorded)?;
         self.may_have_faults = true;
         Ok(())

@@ -30,3 +30,27 @@ fn every_row_sets_what_its_file_marks_and_is_valid() {
         }
     }
 }
+
+/// Matrices are read at multiples of 16 bytes, and a driver may lay out workgroup variables one behind the
+/// other: each takes a multiple of 16 bytes.
+#[test]
+fn workgroup_variables_beside_matrices_keep_them_aligned() {
+    let mut seen = 0;
+    for row in templates().flat_map(|template| (template.rows)()) {
+        let source = specialise(&row, Dialect::Native).unwrap();
+        if !source.needs.cooperative_matrix {
+            continue;
+        }
+        let module = naga::front::wgsl::parse_str(&source.text).unwrap();
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        for (_, variable) in module.global_variables.iter() {
+            if variable.space == naga::AddressSpace::WorkGroup {
+                seen += 1;
+                let size = layouter[variable.ty].size;
+                assert_eq!(size % 16, 0, "{}: {:?}", source.label, variable.name);
+            }
+        }
+    }
+    assert!(seen > 0);
+}

@@ -46,8 +46,9 @@ impl Shape {
         if !(limits.half_products && limits.f16 && fits && divides && problem.is_aligned()) {
             return None;
         }
-        let shapes = [(32, 8), (32, 4)];
-        let shapes = shapes.map(|(keys, subgroups)| Shape { keys, size, subgroup, subgroups });
+        // Registers hold the next tile: with small heads, small tiles leave room for more workgroups.
+        let keys = if problem.head_dim + problem.value_dim <= MOST_COLUMNS { 16 } else { 32 };
+        let shapes = [8, 4].map(|subgroups| Shape { keys, size, subgroup, subgroups });
         shapes.into_iter().find(|shape| {
             let [head_dim, value_dim] = dims;
             shape.bytes(head_dim, value_dim) <= limits.max_workgroup_bytes as usize
@@ -129,13 +130,13 @@ fn region(spec: &KernelSpec, name: &str) -> Result<Option<Cow<'static, str>>, Sh
 
 fn rows() -> Vec<KernelSpec> {
     let nvidia = Shape { keys: 32, size: 16, subgroup: 32, subgroups: 8 };
-    let software = Shape { size: 8, subgroup: 8, ..nvidia };
+    let software = Shape { keys: 16, size: 8, subgroup: 8, ..nvidia };
     let mut rows = Vec::new();
     for (paired, head_dim, value_dim, shape) in [
-        (true, 64, 64, nvidia),
+        (true, 64, 64, Shape { keys: 16, ..nvidia }),
         (true, 128, 128, nvidia),
         (true, 128, 128, Shape { subgroups: 4, ..nvidia }),
-        (false, 80, 16, nvidia),
+        (false, 80, 16, Shape { keys: 16, ..nvidia }),
         (true, 64, 64, software),
         (false, 24, 8, software),
     ] {

@@ -64,12 +64,12 @@ fn head_rows(problem: &Problem<'_>) -> usize {
 }
 
 /// Rows of a workgroup, in fours, and keys of each of its invocations. 16 KiB hold the queries, at most
-/// [`QUERY_VECTORS`], and as many vec4 of weights.
+/// [`QUERY_VECTORS`], and as many vec4 of weights. Two keys where that fits: half as many parts to merge.
 fn shape(rows: usize, head_dim: usize) -> (usize, usize) {
     let most = QUERY_VECTORS / (4 * head_dim.div_ceil(4)).max(4);
     let fours = [1, 2, 4].into_iter().find(|fours| fours * 4 >= rows).unwrap_or(4);
     let fours = [4, 2, 1].into_iter().find(|at_most| *at_most <= fours.min(most)).unwrap_or(1);
-    (fours, 1)
+    (fours, if fours <= 2 { 2 } else { 1 })
 }
 
 pub(super) fn dispatches(

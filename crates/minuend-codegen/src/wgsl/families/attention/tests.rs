@@ -164,8 +164,9 @@ fn cooperative_matrices_need_leave_to_round() {
     assert_eq!(name(PREFILL, &exact), ["attention_prefill"]);
     let cooperative = PREFILL.checked(&half);
     assert_eq!(templates(&cooperative), ["attention_cooperative"]);
-    assert_eq!(cooperative[0].groups, 4 * 4 * 2);
-    assert_eq!(cooperative[0].spec.param("KEYS"), Some(Param::U32(64)));
+    // 64 positions of both streams: 2 tiles.
+    assert_eq!(cooperative[0].groups, 2 * 4 * 2);
+    assert_eq!(cooperative[0].spec.param("KEYS"), Some(Param::U32(16)));
     let wide = Sizes { dim: 128, value_dim: 128, ..PREFILL };
     assert_eq!(wide.checked(&half)[0].spec.param("KEYS"), Some(Param::U32(32)));
     let single = Sizes { paired: false, dim: 80, value_dim: 16, ..PREFILL };
@@ -183,13 +184,14 @@ fn cooperative_matrices_need_leave_to_round() {
     let varying = SubgroupSizes { min: 16, max: 32 };
     for limits in [
         WgslLimits { f16: false, ..half.clone() },
-        WgslLimits { max_workgroup_bytes: 16 << 10, ..half.clone() },
         WgslLimits { subgroups: Some(varying), ..half.clone() },
         WgslLimits { subgroups: None, ..half.clone() },
         WgslLimits { cooperative_matrix: None, ..half.clone() },
     ] {
         assert_eq!(name(PREFILL, &limits), ["attention_prefill"]);
     }
+    let small = WgslLimits { max_workgroup_bytes: 16 << 10, ..half.clone() };
+    assert_eq!(name(wide, &small), ["attention_prefill"]);
     assert_eq!(name(DECODE, &half), ["attention_split", "attention_merge"]);
 
     let software = WgslLimits {
@@ -206,13 +208,13 @@ fn few_queries_split_the_keys() {
     let portable = WgslLimits::portable();
     let decode = DECODE.checked(&portable);
     assert_eq!(templates(&decode), ["attention_split", "attention_merge"]);
-    // 1000 keys are 8 splits of 128; 4 rows for each K/V head.
-    assert_eq!(decode[0].groups, 8 * 2 * 2);
+    // 1000 keys are 4 splits of 256; 4 rows for each K/V head.
+    assert_eq!(decode[0].groups, 4 * 2 * 2);
     assert_eq!(decode[0].spec.param("ROW_FOURS"), Some(Param::U32(1)));
     assert_eq!(decode[1].groups, 2 * 4);
-    // 8 query heads of 2 batches, 8 splits, 17 vec4.
+    // 8 query heads of 2 batches, 4 splits, 17 vec4.
     let scratch = decode[0].windows.last().unwrap();
-    assert_eq!((scratch.region, scratch.bytes), (Region::Scratch, 8 * 16 * 17 * 16));
+    assert_eq!((scratch.region, scratch.bytes), (Region::Scratch, 4 * 16 * 17 * 16));
     assert_eq!(decode[1].windows.first(), Some(scratch));
 
     let widest = Sizes { queries: 4, dim: 512, value_dim: 512, ..DECODE }.checked(&portable);
@@ -242,7 +244,7 @@ fn a_window_leaves_out_keys_before_it() {
     let windowed = Sizes { mask: Mask::SlidingWindow { window: 64 }, ..DECODE };
     let dispatches = windowed.checked(&WgslLimits::portable());
     // Keys 936.. are in the last split.
-    assert_eq!(word(&dispatches[0], "first_key"), Some(896));
+    assert_eq!(word(&dispatches[0], "first_key"), Some(768));
     assert_eq!(dispatches[0].groups, 2 * 2);
     let all = Sizes { mask: Mask::SlidingWindow { window: u32::MAX }, ..DECODE };
     assert_eq!(word(&all.checked(&WgslLimits::portable())[0], "first_key"), Some(0));

@@ -50,14 +50,19 @@ pub(super) struct Shape {
 }
 
 /// The combinations that exist: large matrices on adapters with subgroups of 32, small ones on those with
-/// 8. The first that fits is taken.
-const SHAPES: [Shape; 4] = [
+/// 8. From the most arithmetic for each load to the least.
+const SHAPES: [Shape; 5] = [
+    Shape { size: 16, subgroup: 32, tile_k: 32, matrix_columns: 4 },
     Shape { size: 16, subgroup: 32, tile_k: 64, matrix_columns: 2 },
     Shape { size: 16, subgroup: 32, tile_k: 32, matrix_columns: 2 },
     Shape { size: 8, subgroup: 8, tile_k: 32, matrix_columns: 2 },
     Shape { size: 8, subgroup: 32, tile_k: 32, matrix_columns: 2 },
 ];
 
+/// With fewer workgroups of tiles wider than [`NARROW`], a large adapter is not busy.
+const ENOUGH_GROUPS: usize = 256;
+/// Matrices beside each other of a subgroup in tiles that any product may have.
+const NARROW: u32 = 2;
 const SUBGROUPS: u32 = 8;
 const MATRIX_ROWS: u32 = 4;
 /// Values behind each staged row, so that rows begin in different banks.
@@ -102,9 +107,17 @@ fn main(spec: &KernelSpec) -> Option<String> {
 pub(super) fn shape(product: &Product<'_>, limits: &WgslLimits) -> Option<Shape> {
     let size = limits.cooperative_matrix?.size;
     let subgroup = limits.subgroups.filter(|sizes| sizes.min == sizes.max)?.max;
+    let is_busy = |shape: &Shape| {
+        let [rows, columns] = shape.tile().map(|size| size as usize);
+        let row_tiles = product.rows.div_ceil(rows);
+        let rhs_columns = product.columns.saturating_mul(1 + usize::from(product.is_swiglu));
+        let tiles = row_tiles.saturating_mul(rhs_columns.div_ceil(columns));
+        tiles.saturating_mul(product.batches()) >= ENOUGH_GROUPS
+    };
     let shape = SHAPES.into_iter().find(|shape| {
         (shape.size, shape.subgroup) == (size, subgroup)
             && shape.workgroup_bytes() <= limits.max_workgroup_bytes
+            && (shape.matrix_columns <= NARROW || is_busy(shape))
     })?;
     let is_allowed =
         limits.half_products && limits.f16 && SUBGROUPS * subgroup <= limits.max_workgroup_size;

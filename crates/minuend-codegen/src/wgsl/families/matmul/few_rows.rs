@@ -42,8 +42,12 @@ pub(super) const TEMPLATE: Template = Template {
 
 /// Rows that a kernel has sums for.
 const ROWS: [usize; 4] = [1, 2, 4, 8];
-/// Lanes that work on the same columns.
-const LANES: u32 = 128;
+/// Lanes that work on the same columns: adding up the sums of many rows takes longer the more lanes
+/// have them.
+fn lanes(rows: usize) -> u32 {
+    if rows > 4 { 64 } else { 128 }
+}
+
 const GROUP_SIZE: u32 = 256;
 /// Columns of the rhs that a team of lanes works on.
 const COLUMNS: usize = 4;
@@ -135,7 +139,7 @@ fn subgroup(limits: &WgslLimits) -> u32 {
 fn spec(rows: usize, units: Units, quads: u32, is_swiglu: bool, subgroup: u32) -> KernelSpec {
     let spec = KernelSpec::new(TEMPLATE.name)
         .with_u32("ROWS", rows as u32)
-        .with_u32("LANES", LANES)
+        .with_u32("LANES", lanes(rows))
         .with_u32("QUADS", quads)
         .with_u32("SUBGROUP", subgroup)
         .with_bool("SWIGLU", is_swiglu);
@@ -157,10 +161,11 @@ pub(super) fn dispatch(
     let (units, quads) = step(product, bound);
     let spec = spec(rows, units, quads, product.is_swiglu, subgroup(limits));
     let team_columns = COLUMNS / (1 + usize::from(product.is_swiglu));
-    let group_columns = (GROUP_SIZE / LANES) as usize * team_columns;
+    let teams = GROUP_SIZE / lanes(rows);
+    let group_columns = teams as usize * team_columns;
     let groups = bound.columns.len().div_ceil(group_columns);
     let mut dispatch = bound_dispatch(spec, product, bound, None, groups)?;
     let products = (rows * COLUMNS) as u64 * product.k.max(1) as u64;
-    dispatch.work_per_group = products * u64::from(GROUP_SIZE / LANES);
+    dispatch.work_per_group = products * u64::from(teams);
     Ok(dispatch)
 }

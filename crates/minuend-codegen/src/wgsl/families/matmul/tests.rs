@@ -232,6 +232,32 @@ fn operands_are_rounded_only_where_the_user_allows() {
     assert_eq!(names(&run(CASE, &unknown).unwrap()), ["matmul_tiled"]);
 }
 
+#[test]
+fn cooperative_tiles_are_wide_where_there_are_enough() {
+    let limits = WgslLimits {
+        max_workgroup_bytes: 48 << 10,
+        f16: true,
+        subgroups: Some(SubgroupSizes { min: 32, max: 32 }),
+        cooperative_matrix: Some(CooperativeShape { size: 16 }),
+        half_products: true,
+        ..WgslLimits::portable()
+    };
+    let tile = |case: Case, limits: &WgslLimits| {
+        let found = run(case, limits).unwrap();
+        let number = |param| number(&found[0], param);
+        (number("TILE_K"), number("MATRIX_COLUMNS"), found[0].groups)
+    };
+    let large = Case { lhs: &[2048, 32], rhs: &[4096, 32], ..CASE };
+    assert_eq!(tile(large, &limits), (Param::U32(32), Param::U32(4), 16 * 16));
+    let gated = Case { is_swiglu: true, ..large };
+    assert_eq!(tile(gated, &limits), (Param::U32(32), Param::U32(4), 16 * 16));
+    let fewer = Case { lhs: &[1920, 32], ..large };
+    assert_eq!(tile(fewer, &limits), (Param::U32(64), Param::U32(2), 15 * 32));
+    // Neither fits.
+    let small = WgslLimits { max_workgroup_bytes: 32 << 10, ..limits };
+    assert_eq!(tile(large, &small), (Param::U32(32), Param::U32(2), 16 * 32));
+}
+
 /// The weight rows that dispatches read, from their windows: first and behind the last.
 fn weight_rows(found: &[Dispatch], window: usize, field: &str, row_bytes: u64) -> Vec<[u64; 2]> {
     let range = |dispatch: &Dispatch| {
