@@ -323,3 +323,35 @@ fn a_full_session_ends_the_text() {
     assert_eq!(generation.finish, minuend::Finish::Context);
     assert_eq!(generation.token_ids.len(), 6);
 }
+
+/// A program bound with the help of an earlier binding is what it is without.
+#[test]
+fn binding_again_changes_nothing_else() {
+    for directory in models::all() {
+        let model = Model::open(directory).unwrap();
+        let compiled = model.compile(cpu(), LogitRows::Last, &CompileOptions::default()).unwrap();
+        let program = compiled.executable().program();
+        let bindings = |[batch, tokens, past]: [u64; 3]| {
+            let mut bindings = Bindings::new();
+            for (name, value) in [("B", batch), ("S", tokens), ("P", past)] {
+                bindings.set(program.symbols.id(name).unwrap(), value);
+            }
+            bindings.set(program.capacity.unwrap(), 64);
+            bindings
+        };
+        let mut last = None;
+        let mut shared = 0;
+        for sizes in [[1, 7, 0], [1, 1, 7], [1, 1, 8], [2, 1, 8], [2, 1, 9], [2, 3, 9], [1, 1, 7]] {
+            let alone = program.bind(&bindings(sizes), None).unwrap();
+            let again = program.bind(&bindings(sizes), last.as_ref()).unwrap();
+            assert_eq!(again, alone);
+            if let Some(last) = &last {
+                let old: &minuend::BoundProgram = last;
+                let pairs = again.steps.iter().zip(&old.steps);
+                shared += pairs.filter(|(new, old)| std::sync::Arc::ptr_eq(new, old)).count();
+            }
+            last = Some(again);
+        }
+        assert!(shared > 0, "no step was taken over");
+    }
+}

@@ -1,5 +1,7 @@
 //! A program with its symbols fixed: every tensor a byte range with strides.
 
+use std::sync::Arc;
+
 use minuend_ir::{Bindings, DType, Dim, Name, SymbolId, SymbolTable};
 use smallvec::SmallVec;
 
@@ -70,8 +72,8 @@ pub enum BoundStep {
 /// A program ready to run for one set of sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundProgram {
-    /// What is done, in order.
-    pub steps: Vec<BoundStep>,
+    /// What is done, in order. A step that is the same as in an earlier program is the very same one.
+    pub steps: Vec<Arc<BoundStep>>,
     /// The outputs behind the last step.
     pub outputs: Vec<BoundTensor>,
     /// Places of the blocks.
@@ -80,6 +82,8 @@ pub struct BoundProgram {
     pub argument_bytes: Vec<u64>,
     /// Bytes of each state's memory.
     pub state_bytes: Vec<u64>,
+    /// Values of the symbols.
+    bindings: Bindings,
 }
 
 impl BoundProgram {
@@ -133,11 +137,12 @@ pub enum BindError {
 }
 
 impl Program {
-    /// Fixes the symbols. `reuse` is an earlier placement, taken over when no block's size differs.
+    /// Fixes the symbols. `reuse` is this program bound earlier: its placement is taken over when no
+    /// block's size differs, and then every step whose symbols have the same values.
     pub fn bind(
         &self,
         bindings: &Bindings,
-        reuse: Option<&Placement>,
+        reuse: Option<&BoundProgram>,
     ) -> Result<BoundProgram, BindError> {
         check_ranges(&self.symbols, bindings)?;
         let numbers = Numbers { symbols: &self.symbols, bindings };
@@ -152,16 +157,26 @@ impl Program {
         }
         let sizes = self.blocks.iter().map(|block| numbers.size(&block.bytes));
         let sizes: Vec<u64> = sizes.collect::<Result<_, _>>()?;
+        let reuse = reuse.filter(|old| old.placement.sizes == sizes);
         let placement = match reuse {
-            Some(placement) if placement.sizes == sizes => placement.clone(),
-            _ => {
+            Some(old) => old.placement.clone(),
+            None => {
                 place(&self.blocks, sizes).ok_or_else(|| BindError::Size("of the arena".into()))?
             }
         };
         let tensors = Tensors { numbers, placement: &placement };
         let mut steps = Vec::with_capacity(self.steps.len());
         for (index, step) in self.steps.iter().enumerate() {
-            steps.push(tensors.step(index, step)?);
+            let same = reuse.filter(|old| {
+                let symbols = self.step_symbols.get(index);
+                symbols.is_some_and(|symbols| {
+                    symbols.iter().all(|id| old.bindings.get(*id) == bindings.get(*id))
+                })
+            });
+            steps.push(match same.and_then(|old| old.steps.get(index)) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(tensors.step(index, step)?),
+            });
         }
         let outputs = self.outputs.iter().map(|output| tensors.tensor(&output.tensor));
         let outputs = outputs.collect::<Result<_, _>>()?;
@@ -173,7 +188,8 @@ impl Program {
         let state_bytes = states
             .map(|state| numbers.bytes(state.ty.dtype, &state.allocated))
             .collect::<Result<_, _>>()?;
-        Ok(BoundProgram { steps, outputs, placement, argument_bytes, state_bytes })
+        let bindings = bindings.clone();
+        Ok(BoundProgram { steps, outputs, placement, argument_bytes, state_bytes, bindings })
     }
 }
 

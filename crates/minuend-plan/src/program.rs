@@ -159,6 +159,32 @@ pub struct Program {
     pub weights: Vec<WeightSlot>,
     /// What each run gives.
     pub outputs: Vec<Output>,
+    /// For each step, the symbols that its sizes depend on.
+    pub(crate) step_symbols: Vec<SmallVec<[SymbolId; 4]>>,
+}
+
+impl Step {
+    /// The symbols that its sizes depend on. The places of blocks are not among them.
+    pub(crate) fn symbols(&self) -> SmallVec<[SymbolId; 4]> {
+        let (tensors, scalars): (Vec<&TensorRef>, &[Dim]) = match self {
+            Step::Copy(copy) => (vec![&copy.from, &copy.to], &[]),
+            Step::Launch(launch) => {
+                (launch.operands.iter().chain(&launch.results).collect(), &launch.scalars)
+            }
+        };
+        let of_tensor = |tensor: &TensorRef| {
+            let dims = tensor.shape.iter().chain(&tensor.strides).chain([&tensor.offset]);
+            dims.flat_map(Dim::symbols).collect::<Vec<_>>()
+        };
+        let mut found: SmallVec<[SymbolId; 4]> = tensors
+            .into_iter()
+            .flat_map(of_tensor)
+            .chain(scalars.iter().flat_map(Dim::symbols))
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
 }
 
 impl Program {

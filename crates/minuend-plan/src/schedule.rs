@@ -71,6 +71,7 @@ impl<'g> Planner<'g> {
                 states: Vec::new(),
                 weights: Vec::new(),
                 outputs: Vec::new(),
+                step_symbols: Vec::new(),
             },
             kernels: HashMap::new(),
             places: HashMap::new(),
@@ -395,6 +396,7 @@ impl<'g> Planner<'g> {
     fn finish(mut self) -> Result<Program, PlanError> {
         let program = &mut self.program;
         lifetime::assign(&mut program.blocks, &program.steps, &program.outputs);
+        program.step_symbols = program.steps.iter().map(Step::symbols).collect();
         Ok(self.program)
     }
 }

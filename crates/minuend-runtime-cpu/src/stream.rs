@@ -93,7 +93,7 @@ impl Stream for CpuStream {
         let regions = Regions::new(&module.weights, arena, arguments, states);
         module.pool.install(|| {
             for step in &program.steps {
-                match step {
+                match &**step {
                     BoundStep::Launch(step) => {
                         let kernel = &module.kernels[step.kernel];
                         launch(kernel, step, &regions).map_err(|error| DeviceError::Kernel {

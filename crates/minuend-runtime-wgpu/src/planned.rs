@@ -20,7 +20,7 @@ pub(crate) struct Planned {
 
 /// A step with all that was found for it.
 pub(crate) struct PlannedStep {
-    bound: BoundStep,
+    bound: Arc<BoundStep>,
     pub(crate) dispatches: Vec<PlannedDispatch>,
 }
 
@@ -48,7 +48,7 @@ impl Planned {
         }
         self.steps.truncate(bound.steps.len());
         for (index, step) in bound.steps.iter().enumerate() {
-            if self.steps.get(index).is_some_and(|planned| planned.bound == *step) {
+            if self.steps.get(index).is_some_and(|planned| Arc::ptr_eq(&planned.bound, step)) {
                 continue;
             }
             let chosen = dispatches_of(&shared.gpu.name, program, index, step, &limits);
@@ -57,7 +57,7 @@ impl Planned {
             let dispatches = dispatches
                 .map(|dispatch| PlannedDispatch { dispatch, kernel: None, bind_group: None })
                 .collect();
-            let planned = PlannedStep { bound: step.clone(), dispatches };
+            let planned = PlannedStep { bound: Arc::clone(step), dispatches };
             match self.steps.get_mut(index) {
                 Some(old) => *old = planned,
                 None => self.steps.push(planned),

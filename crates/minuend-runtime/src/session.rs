@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use minuend_ir::{Bindings, DType, Dim};
-use minuend_plan::{BindError, BoundProgram, BoundTensor, Placement, Program, StateSlot, Storage};
+use minuend_plan::{BindError, BoundProgram, BoundTensor, Program, StateSlot, Storage};
 
 use crate::device::{DeviceError, Memory, Stream};
 use crate::host_tensor::{HostTensor, byte_size};
@@ -76,7 +76,8 @@ pub struct Session {
     grown: Bindings,
     /// Sizes of the last run since the states were reset.
     held: Option<Bindings>,
-    placement: Option<Placement>,
+    /// The program as bound for the last run.
+    bound: Option<BoundProgram>,
     peak_arena_bytes: u64,
 }
 
@@ -88,7 +89,7 @@ impl Session {
             capacity,
             grown: Bindings::new(),
             held: None,
-            placement: None,
+            bound: None,
             peak_arena_bytes: 0,
         };
         session.reset();
@@ -154,7 +155,7 @@ impl Session {
         }
         let bindings = self.bindings(arguments)?;
         self.check_states(&bindings)?;
-        let bound = program.bind(&bindings, self.placement.as_ref())?;
+        let bound = program.bind(&bindings, self.bound.as_ref())?;
         self.reserve(&bound)?;
         if self.held.is_none() {
             self.clear_fixed_states(&bound)?;
@@ -172,7 +173,7 @@ impl Session {
         self.grow(&bindings);
         self.held = Some(bindings);
         self.peak_arena_bytes = self.peak_arena_bytes.max(bound.arena_bytes());
-        self.placement = Some(bound.placement);
+        self.bound = Some(bound);
         Ok(outputs)
     }
 

@@ -95,9 +95,15 @@ impl Window {
         Window { region: Region::Faults, start: 0, bytes: 16, data: None }
     }
 
-    /// The window on a tensor, and the element of the window at which the tensor starts.
+    /// The window on a tensor, and the element of the window at which the tensor starts. It starts where
+    /// the region does, wherever the tensor's end can be reached from there.
     pub fn of(tensor: &TensorPlace<'_>, limits: &WgslLimits) -> Result<(Window, u32), ShaderError> {
-        let start = tensor.byte_offset - tensor.byte_offset % limits.offset_alignment;
+        let end = tensor.byte_offset.saturating_add(tensor.span_bytes());
+        let start = if end <= limits.max_binding_bytes {
+            0
+        } else {
+            tensor.byte_offset - tensor.byte_offset % limits.offset_alignment
+        };
         let bytes = tensor.byte_offset - start + tensor.span_bytes();
         if bytes > limits.max_binding_bytes {
             return Err(ShaderError::Binding {
@@ -153,5 +159,33 @@ impl Uniforms {
             self.words.push((name, 0));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_starts_with_its_region_where_it_can() {
+        let limits = WgslLimits { max_binding_bytes: 4096, ..WgslLimits::portable() };
+        let place = |byte_offset, size| {
+            let region = Region::State(0);
+            let (shape, strides) = ([size], [1]);
+            let tensor = TensorPlace {
+                region,
+                dtype: DType::F32,
+                byte_offset,
+                shape: &shape,
+                strides: &strides,
+            };
+            Window::of(&tensor, &limits).map(|(window, first)| (window.start, window.bytes, first))
+        };
+        assert_eq!(place(4000, 24), Ok((0, 4096, 1000)));
+        // Behind what a binding reaches from the start: from the aligned place before the tensor.
+        assert_eq!(place(4100, 24), Ok((4096, 100, 1)));
+        assert_eq!(place(0, 1024), Ok((0, 4096, 0)));
+        let too_large = ShaderError::Binding { needed: 4100, available: 4096 };
+        assert_eq!(place(0, 1025), Err(too_large));
     }
 }

@@ -43,7 +43,7 @@ fn truth_values_are_stored_four_at_a_time() {
     let dispatch = select(op.clone(), &[x.clone(), x.clone()], &[to.clone().at(256 + 64)]);
     let dispatch = dispatch.unwrap().remove(0);
     assert_eq!(uniform(&dispatch, "invocations"), [258]);
-    assert_eq!(uniform(&dispatch, "result_offset"), [16]);
+    assert_eq!(uniform(&dispatch, "result_offset"), [80]);
     // A word is written as a whole.
     assert!(select(op, &[x.clone(), x], &[to.at(2)]).is_err());
 }
