@@ -129,7 +129,7 @@ fn a_weight_beyond_the_largest_binding_is_read_in_parts() {
     let ids = HostTensor::from_i64(&[3], &[0, 9_999, 20_010]).unwrap();
     let run = |device: &dyn Device| -> Vec<f32> {
         let mut session = load(device, &weights, build).session(0).unwrap();
-        session.run(&[ids.clone()]).unwrap().remove(0).to_f32().unwrap()
+        session.run(std::slice::from_ref(&ids)).unwrap().remove(0).to_f32().unwrap()
     };
     let mut expected = None;
     for device in adapters() {
