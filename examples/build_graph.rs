@@ -7,7 +7,7 @@ use std::error::Error;
 
 use minuend::ir::ops::{Attention, Mask, Slice, UnaryOp};
 use minuend::ir::{DType, Dim, Emit, Graph, Real, SymbolTable, TensorType};
-use minuend::{CompileOptions, Executable, HostTensor, StoredTensor, WeightSource};
+use minuend::{CompileOptions, HostTensor, StoredTensor, WeightSource, load_checked};
 
 /// Output heads; there are twice as many query heads, over one key/value head.
 const PAIRS: usize = 2;
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let device = minuend::open_device("cpu", 0)?;
     let compiled = minuend::compile(source, device.target(), &CompileOptions::default())?;
-    let executable = Executable::load(&*device, compiled.program, &NoWeights)?;
+    let executable = load_checked(&*device, compiled.program, &NoWeights)?;
     let tokens = 5;
     let arguments = [
         ramp(&[1, 2 * PAIRS, tokens, HEAD_DIM])?,

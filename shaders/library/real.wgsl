@@ -10,6 +10,13 @@ fn nan_like(x: f32) -> f32 {
     return bitcast<f32>((bitcast<u32>(x) & 0x80000000u) | 0x7fc00000u);
 }
 
+// a / b. WGSL promises a quotient for divisors up to 2^126 alone: a larger one is made smaller, and a
+// with it.
+fn div_f32(a: f32, b: f32) -> f32 {
+    let scale = select(1.0, 0.0625, abs(b) > 8.507059e37);
+    return (a * scale) / (b * scale);
+}
+
 // The larger; NaN if either is NaN, and 0 of 0 and -0.
 fn max_f32(a: f32, b: f32) -> f32 {
     let is_first = a > b || (a == b && (bitcast<u32>(b) >> 31u) != 0u);

@@ -69,14 +69,14 @@ pub(crate) fn compare(rounds: usize, report: &mut Report) -> Outcome<()> {
         (&kv, &operands.v),
         (&[1, PAIRS, TOKENS, 1], &operands.lambda),
     ];
-    let device = minuend::open_device("cpu", report.threads())?;
+    let device = minuend::open_device(report.device(), report.threads())?;
     let graph =
         |source, op, arguments| GraphRun::new(&device, source, op, &Weights::default(), arguments);
     let mut difference = graph(DIFFERENCE_GRAPH, "diff_attention", &arguments)?;
     let mut heads = graph(HEADS_GRAPH, "attention", &arguments[..3])?;
     let candle = candle_peer::Attention::new(&operands)?;
     #[cfg(feature = "burn")]
-    let burn = crate::burn_peer::Attention::new(&operands);
+    let burn = crate::burn_peer::Attention::new(&operands, report.is_cpu())?;
 
     let mut contestants = vec![
         Contestant { library: "minuend", what: DIFFERENCE, run: Box::new(|| difference.run()) },
@@ -104,6 +104,9 @@ pub(crate) fn compare(rounds: usize, report: &mut Report) -> Outcome<()> {
     ];
     #[cfg(feature = "burn")]
     contestants.extend(burn.contestants());
+    if !report.is_cpu() {
+        contestants.retain(|contestant| !candle_peer::NAMES.contains(&contestant.library));
+    }
     // Stable: both kinds keep their order, minuend first.
     contestants.sort_by_key(|contestant| contestant.what == HEADS);
 

@@ -15,6 +15,8 @@ use crate::greedy::Greedy;
 pub(crate) const NAME: &str = "candle 0.11.1";
 pub(crate) const UNFUSED: &str = "candle 0.11.1, tensor ops";
 pub(crate) const FLASH: &str = "candle 0.11.1, cpu_flash";
+/// All of them.
+pub(crate) const NAMES: [&str; 3] = [NAME, UNFUSED, FLASH];
 
 /// The elements of an f32 tensor, on the host.
 pub(crate) fn host(tensor: &Tensor) -> Outcome<Vec<f32>> {

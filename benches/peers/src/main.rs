@@ -1,5 +1,5 @@
-//! Times minuend beside its peers, candle and burn, on the CPU: one process, the same number of
-//! threads, the same numbers in, and the results compared.
+//! Times minuend beside its peers, candle and burn, on the CPU, or beside burn on a GPU: one process,
+//! the same number of threads, the same numbers in, and the results compared.
 
 mod agreement;
 mod alternate;
@@ -34,7 +34,7 @@ enum Comparison {
     Matmul,
 }
 
-/// Times minuend beside candle and burn on the CPU.
+/// Times minuend beside candle and burn on the CPU, or beside burn on a GPU.
 #[derive(Parser)]
 struct Arguments {
     /// Which comparisons to make; all if none is named.
@@ -42,6 +42,9 @@ struct Arguments {
     /// Threads of each library; 0 takes one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// Where minuend runs: cpu, or wgpu with burn beside it on its best adapter (feature burn-wgpu).
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Rounds of prefill and decode; in each round every contestant runs once.
     #[arg(long, default_value_t = 5)]
     decode_rounds: usize,
@@ -74,8 +77,8 @@ fn main() -> Outcome<()> {
     let wanted = |comparison| {
         arguments.comparisons.is_empty() || arguments.comparisons.contains(&comparison)
     };
-    let mut report = Report::new(threads);
-    if wanted(Comparison::Decode) {
+    let mut report = Report::new(threads, &arguments.device);
+    if wanted(Comparison::Decode) && report.is_cpu() {
         let shape = shape::read(arguments.config.as_deref())?;
         let work = decode::Work {
             rounds: arguments.decode_rounds,

@@ -27,7 +27,7 @@ pub(crate) fn compare(rounds: usize, report: &mut Report) -> Outcome<()> {
     let x = random_values(SIZE * SIZE, 1);
     let w = random_values(SIZE * SIZE, 2);
 
-    let device = minuend::open_device("cpu", report.threads())?;
+    let device = minuend::open_device(report.device(), report.threads())?;
     let weights = Weights::of("w", &shape, &w);
     let mut linear = GraphRun::new(&device, GRAPH, "matmul", &weights, &[(&shape, &x)])?;
 
@@ -43,7 +43,10 @@ pub(crate) fn compare(rounds: usize, report: &mut Report) -> Outcome<()> {
         },
     ];
     #[cfg(feature = "burn")]
-    contestants.push(crate::burn_peer::linear(x.clone(), &w, SIZE));
+    contestants.push(crate::burn_peer::linear(x.clone(), &w, SIZE, report.is_cpu())?);
+    if !report.is_cpu() {
+        contestants.retain(|contestant| contestant.library != crate::candle_peer::NAME);
+    }
 
     let found = alternate(&mut contestants, rounds)?;
     let flops = Amount::Flops(2.0 * (SIZE * SIZE * SIZE) as f64);

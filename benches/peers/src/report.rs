@@ -11,6 +11,7 @@ use crate::alternate::Times;
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     threads: usize,
+    device: String,
     figures: Vec<Figure>,
     agreements: Vec<Agreement>,
     notes: Vec<String>,
@@ -49,9 +50,20 @@ pub(crate) enum Amount {
 }
 
 impl Report {
-    /// An empty report of a run with that many threads.
-    pub(crate) fn new(threads: usize) -> Report {
-        Report { threads, figures: vec![], agreements: vec![], notes: vec![] }
+    /// An empty report of a run on that device of minuend's, with that many threads.
+    pub(crate) fn new(threads: usize, device: &str) -> Report {
+        let device = device.to_string();
+        Report { threads, device, figures: vec![], agreements: vec![], notes: vec![] }
+    }
+
+    /// minuend's name of the device: `cpu`, or an adapter that burn reaches through wgpu as well.
+    pub(crate) fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// True on the CPU, where every peer runs.
+    pub(crate) fn is_cpu(&self) -> bool {
+        self.device == "cpu"
     }
 
     /// Threads of each library.
@@ -101,7 +113,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "threads: {}", self.threads)?;
+        writeln!(f, "device: {}, threads: {}", self.device, self.threads)?;
         let mut work = "";
         for figure in &self.figures {
             if figure.work != work {

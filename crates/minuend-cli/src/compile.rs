@@ -50,7 +50,7 @@ enum Stage {
 pub(crate) struct CompileArgs {
     #[command(flatten)]
     source: ModelSource,
-    /// What to compile for: cpu
+    /// What to compile for: cpu, or wgsl for what every GPU can do
     #[arg(long, value_name = "TARGET", default_value = "cpu")]
     target: String,
     /// The stage to show

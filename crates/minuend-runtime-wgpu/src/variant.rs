@@ -9,7 +9,7 @@ pub enum Variant {
     Plain,
     /// Reductions by subgroup operations.
     Subgroups,
-    /// Values and storage of type `f16`.
+    /// The type `f16`. No exact kernel is better for it; it is what cooperative matrices hold.
     F16,
     /// Products of f16 matrices with f32 sums. Operands are rounded to f16, so the user asks for it.
     CooperativeMatrix,

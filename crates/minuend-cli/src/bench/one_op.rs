@@ -17,6 +17,9 @@ use crate::{output, progress};
 /// Runs for each repeat asked for.
 const RUNS: u32 = 10;
 
+/// Runs before what is resident is timed.
+const WARM_UP: u32 = 20;
+
 /// An op, what it is applied to, and its arithmetic.
 pub(super) struct OneOp {
     /// The op's mnemonic, which the plan must launch once.
@@ -127,8 +130,11 @@ pub(super) fn measure(args: &BenchArgs, op: &OneOp, started: Instant) -> Result<
             times.push(started.elapsed());
         }
         let mut resident = load(op, &*device, true)?;
-        // Behind a warm-up, runs follow each other without waiting for results.
-        resident.session.run_for(&[], &[])?;
+        // Behind a warm-up that brings a GPU to its clock rate, runs follow each other without waiting
+        // for results.
+        for _ in 0..WARM_UP {
+            resident.session.run_for(&[], &[])?;
+        }
         resident.session.synchronize()?;
         let mut per_run = Vec::new();
         for _ in 0..args.repeats {

@@ -111,7 +111,7 @@ fn binary(op: BinaryOp, a: &str, b: &str, kind: Kind, libraries: &mut Libraries)
         (Kind::Real | Kind::Int32, BinaryOp::Add) => Some(format!("{a} + {b}")),
         (Kind::Real | Kind::Int32, BinaryOp::Sub) => Some(format!("{a} - {b}")),
         (Kind::Real | Kind::Int32, BinaryOp::Mul) => Some(format!("{a} * {b}")),
-        (Kind::Real, BinaryOp::Div) => Some(format!("{a} / {b}")),
+        (Kind::Real, BinaryOp::Div) => call("div_f32", Library::Real),
         (Kind::Real, BinaryOp::Pow) => call("pow_f32", Library::Real),
         (Kind::Real, BinaryOp::Max) => call("max_f32", Library::Real),
         (Kind::Real, BinaryOp::Min) => call("min_f32", Library::Real),
