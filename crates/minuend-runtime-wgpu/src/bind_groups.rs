@@ -79,6 +79,12 @@ impl BindGroups {
         self.groups.get(number)
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.groups.len()
+    }
+
     /// True before the first one, and when all are forgotten.
     pub(crate) fn is_empty(&self) -> bool {
         self.groups.is_empty()

@@ -262,6 +262,8 @@ fn needs_of(spec: &KernelSpec) -> Option<Features> {
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod steady;
 
 #[cfg(test)]
 mod tests {

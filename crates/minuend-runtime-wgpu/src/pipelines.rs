@@ -83,6 +83,12 @@ impl Pipelines {
         Ok(found.collect())
     }
 
+    /// How many kernels were compiled.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).pipelines.len()
+    }
+
     /// Forgets the kernels that `is_refused` names.
     pub(crate) fn forget(&self, is_refused: impl Fn(&KernelSpec) -> bool) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);

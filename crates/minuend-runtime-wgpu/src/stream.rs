@@ -72,6 +72,12 @@ impl WgpuStream {
         })
     }
 
+    /// Bind groups made so far and still valid.
+    #[cfg(test)]
+    pub(crate) fn bind_group_count(&self) -> usize {
+        self.bind_groups.count()
+    }
+
     fn gpu(&self) -> &Gpu {
         &self.module.shared.gpu
     }

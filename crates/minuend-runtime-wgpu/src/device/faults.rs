@@ -1,3 +1,5 @@
+//! Faults of a device as errors.
+
 use minuend_ir::ops::UnaryOp;
 use minuend_ir::{Bindings, DType, Emit, Graph, LegalGraph, SymbolTable, TensorType};
 use minuend_plan::plan;
@@ -5,7 +7,7 @@ use minuend_runtime::{Memory, StoredTensor};
 
 use super::*;
 
-struct NoWeights;
+pub(super) struct NoWeights;
 
 impl WeightSource for NoWeights {
     fn stored(&self, _: &str) -> Option<StoredTensor> {
@@ -14,7 +16,7 @@ impl WeightSource for NoWeights {
 }
 
 /// The best adapter; told, if there is none.
-fn open() -> Option<WgpuDevice> {
+pub(super) fn open() -> Option<WgpuDevice> {
     let options =
         WgpuOptions { adapter: AdapterChoice::Best, variant: None, cache_directory: None };
     if enumerate().is_empty() {
