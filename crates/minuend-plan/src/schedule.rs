@@ -1,5 +1,7 @@
 //! From a legal graph to steps over buffers.
 
+mod growth;
+
 use std::collections::{HashMap, HashSet};
 
 use minuend_codegen::{Kernel, Target};
@@ -283,36 +285,6 @@ impl<'g> Planner<'g> {
         view_of(whole, &slice).ok_or_else(|| PlanError::Layout { label: self.label(value) })
     }
 
-    /// Growth in place where the result is the state's next value; otherwise a concatenation.
-    fn append(
-        &mut self,
-        axis: usize,
-        value: ValueId,
-        cache: ValueId,
-        new: ValueId,
-    ) -> Result<(), PlanError> {
-        let is_next = self.states.iter().any(|state| state.input == cache && state.next == value);
-        let slot = match self.place(cache).storage {
-            Storage::State(index) => self.program.states.get(index),
-            Storage::Block(_) | Storage::Argument(_) | Storage::Weight(_) => None,
-        };
-        if !is_next || slot.is_none_or(|slot| slot.growing_axis != Some(axis)) {
-            return self.concat(axis, value, &[cache, new]);
-        }
-        let old = self.place(cache);
-        let grown = TensorRef { shape: self.graph.ty(value).shape.clone(), ..old.clone() };
-        let (start, end) = (old.shape[axis].clone(), grown.shape[axis].clone());
-        let tail = self.part(&grown, axis, start, end, value)?;
-        let (mut from, label) = (self.place(new), self.label(value));
-        if from.storage == old.storage {
-            // A part of the state itself: a copy must not read what it writes.
-            from = self.copy_dense(from, label.clone());
-        }
-        self.copy(from, tail, label);
-        self.places.insert(value, grown);
-        Ok(())
-    }
-
     fn launch(&mut self, group: &Group) {
         let mut operands = Vec::with_capacity(group.operands.len());
         for operand in &group.operands {
@@ -332,7 +304,10 @@ impl<'g> Planner<'g> {
         let (op, last) = (&self.graph.node(group.head).op, group.last());
         let mut results = Vec::new();
         for (result, ty) in (0..=u16::MAX).zip(&self.graph.node(last).results) {
-            let place = self.block(ty.dtype, &ty.shape, result_strides(op, &ty.shape));
+            let place = match self.cache_tail(op, last.result(result), &operands) {
+                Some(tail) => tail,
+                None => self.block(ty.dtype, &ty.shape, result_strides(op, &ty.shape)),
+            };
             self.places.insert(last.result(result), place.clone());
             results.push(place);
         }
