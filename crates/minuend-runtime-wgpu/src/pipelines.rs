@@ -120,12 +120,12 @@ impl Table {
             }
         };
         let mut built: Vec<(usize, Result<Pipeline, DeviceError>)> = std::thread::scope(|scope| {
-            let helpers: Vec<_> =
+            let workers: Vec<_> =
                 (1..threads.min(texts.len())).map(|_| scope.spawn(work)).collect();
             let mut built = work();
-            for helper in helpers {
+            for worker in workers {
                 // A panic in a driver's compiler ends its thread; its kernels are then missing below.
-                built.extend(helper.join().unwrap_or_default());
+                built.extend(worker.join().unwrap_or_default());
             }
             built
         });
