@@ -11,6 +11,8 @@ use crate::variant::{Variant, VariantSupport};
 pub enum AdapterChoice {
     /// The first of the best kind: discrete, integrated, virtual, software.
     Best,
+    /// As [`AdapterChoice::Best`], software adapters left out.
+    Hardware,
     /// By place in the list of [`adapters`].
     Index(usize),
     /// The first whose name contains the words, in any case.
@@ -52,6 +54,10 @@ pub(crate) fn enumerate() -> Vec<Adapter> {
     let mut listed = pollster::block_on(instance.enumerate_adapters(Backends::PRIMARY));
     listed.sort_by_key(|adapter| rank(adapter.get_info().device_type));
     listed
+}
+
+pub(crate) fn is_hardware(adapter: &Adapter) -> bool {
+    adapter.get_info().device_type != DeviceType::Cpu
 }
 
 fn rank(kind: DeviceType) -> usize {

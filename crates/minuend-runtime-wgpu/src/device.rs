@@ -9,7 +9,7 @@ use minuend_codegen::wgsl::{Dispatch, Features, KernelSpec, WgslLimits, WgslTarg
 use minuend_plan::{BoundProgram, Program};
 use minuend_runtime::{Device, DeviceError, Module, WeightSource};
 
-use crate::adapter::{AdapterChoice, describe, enumerate};
+use crate::adapter::{AdapterChoice, describe, enumerate, is_hardware};
 use crate::gpu::Gpu;
 use crate::limits::limits_of;
 use crate::module::WgpuModule;
@@ -64,6 +64,7 @@ impl WgpuDevice {
         };
         let found = match &options.adapter {
             AdapterChoice::Best => adapters.first(),
+            AdapterChoice::Hardware => adapters.iter().find(|adapter| is_hardware(adapter)),
             AdapterChoice::Index(index) => adapters.get(*index),
             AdapterChoice::Name(words) => {
                 let words = words.to_lowercase();
@@ -76,6 +77,7 @@ impl WgpuDevice {
                 (choice, false) => {
                     let wanted = match choice {
                         AdapterChoice::Best => "best".to_string(),
+                        AdapterChoice::Hardware => "of hardware".to_string(),
                         AdapterChoice::Index(index) => index.to_string(),
                         AdapterChoice::Name(name) => name.clone(),
                     };

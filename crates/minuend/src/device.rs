@@ -101,13 +101,10 @@ fn adapter_info(adapter: &AdapterDescription) -> DeviceInfo {
 /// [`RequestError::UnknownDevice`], or what the device says.
 pub fn open_device(name: &str, threads: usize) -> Result<Arc<dyn Device>, Error> {
     if name == "auto" {
-        let hardware = adapters().into_iter().find(|adapter| adapter.kind != SOFTWARE);
-        if let Some(adapter) = hardware
-            && let Ok(device) = open_adapter(AdapterChoice::Index(adapter.index), None)
-        {
-            return Ok(device);
-        }
-        return Ok(Arc::new(CpuDevice::new(threads)?));
+        return match open_adapter(AdapterChoice::Hardware, None) {
+            Ok(device) => Ok(device),
+            Err(_) => open_device("cpu", threads),
+        };
     }
     if name == "cpu" {
         return Ok(Arc::new(CpuDevice::new(threads)?));
