@@ -6,11 +6,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod cpu;
+pub mod cuda;
 mod f32_activations;
 mod kernel;
+mod place;
 mod target;
 pub mod wgsl;
 
 pub use cpu::CpuTarget;
 pub use kernel::{Kernel, Tail, TailOperand, TailStep};
+pub use place::{Fault, LaunchPlaces, Region, TensorPlace};
 pub use target::{CodegenError, Target};

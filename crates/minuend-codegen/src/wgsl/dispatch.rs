@@ -2,29 +2,9 @@
 
 use smallvec::SmallVec;
 
-use crate::kernel::Kernel;
-use crate::wgsl::place::{TensorPlace, Uniforms, Window};
+pub use crate::place::{Fault, LaunchPlaces};
+use crate::wgsl::place::{Uniforms, Window};
 use crate::wgsl::template::{KernelSpec, Param};
-
-/// A launch with numbers for sizes.
-#[derive(Clone, Copy, Debug)]
-pub struct LaunchPlaces<'a> {
-    /// What is computed.
-    pub kernel: &'a Kernel,
-    /// What it reads: the op's operands, then those of its tail.
-    pub operands: &'a [TensorPlace<'a>],
-    /// What it writes.
-    pub results: &'a [TensorPlace<'a>],
-    /// Sizes it needs as numbers.
-    pub scalars: &'a [i64],
-}
-
-/// Faults that kernels count, by word of the fault buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// An index of a gather is outside its axis.
-    Index = 0,
-}
 
 /// One kernel with everything it needs to run: its groups are numbered, and the device may run them in
 /// several parts by giving each part another `first_group`.

@@ -1,66 +1,11 @@
-//! Where the tensors of a launch lie, and which part of memory a shader sees.
+//! Which part of memory a shader sees.
 
-use minuend_ir::DType;
 use smallvec::SmallVec;
+
+pub use crate::place::{Region, TensorPlace};
 
 use crate::wgsl::error::ShaderError;
 use crate::wgsl::limits::WgslLimits;
-
-/// A region of memory that the device binds as one buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Region {
-    /// Temporary memory.
-    Arena,
-    /// An argument, by index.
-    Argument(usize),
-    /// A state, by index.
-    State(usize),
-    /// A weight, by index.
-    Weight(usize),
-    /// Partial results between two dispatches of one launch.
-    Scratch,
-    /// Words that the device counts faults in; see [`crate::wgsl::Fault`].
-    Faults,
-}
-
-impl Region {
-    /// True if a dispatch may bind it as read-only: no result of the same dispatch lies there.
-    pub(crate) fn is_read_only(self) -> bool {
-        matches!(self, Region::Weight(_))
-    }
-}
-
-/// A strided tensor in some region. Strides are in elements.
-#[derive(Clone, Copy, Debug)]
-pub struct TensorPlace<'a> {
-    /// Where it lives.
-    pub region: Region,
-    /// Element type.
-    pub dtype: DType,
-    /// Byte offset of the first element in the region.
-    pub byte_offset: u64,
-    /// Sizes of the axes.
-    pub shape: &'a [usize],
-    /// Elements between neighbours of each axis.
-    pub strides: &'a [usize],
-}
-
-impl TensorPlace<'_> {
-    /// Number of elements; `None` if it overflows.
-    pub fn elements(&self) -> Option<usize> {
-        self.shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size))
-    }
-
-    /// Bytes from the first element to behind the last; 0 for a tensor without elements.
-    pub fn span_bytes(&self) -> u64 {
-        if self.shape.contains(&0) {
-            return 0;
-        }
-        let steps = self.shape.iter().zip(self.strides);
-        let last: u64 = steps.map(|(size, stride)| (*size as u64 - 1) * *stride as u64).sum();
-        (last + 1) * self.dtype.bytes()
-    }
-}
 
 /// The bytes of a region that a dispatch reaches through one binding.
 ///
@@ -164,6 +109,8 @@ impl Uniforms {
 
 #[cfg(test)]
 mod tests {
+    use minuend_ir::DType;
+
     use super::*;
 
     #[test]

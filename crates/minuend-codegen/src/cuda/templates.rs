@@ -1,0 +1,49 @@
+//! The table of kernel files and headers.
+
+use crate::cuda::error::CudaError;
+use crate::cuda::families::{
+    attention, copy, elementwise, gather, matmul, norm, reduce, rope, softmax,
+};
+use crate::cuda::template::Template;
+
+/// Every kernel file.
+pub fn templates() -> impl Iterator<Item = &'static Template> {
+    let families: [&'static [Template]; 9] = [
+        copy::TEMPLATES,
+        elementwise::TEMPLATES,
+        gather::TEMPLATES,
+        reduce::TEMPLATES,
+        softmax::TEMPLATES,
+        norm::TEMPLATES,
+        rope::TEMPLATES,
+        matmul::TEMPLATES,
+        attention::TEMPLATES,
+    ];
+    families.into_iter().flatten()
+}
+
+/// The template of that name.
+pub fn template(name: &'static str) -> Result<&'static Template, CudaError> {
+    let fault = "names no template";
+    templates().find(|template| template.name == name).ok_or_else(|| CudaError::Parameter {
+        template: name,
+        name: name.to_string(),
+        fault,
+    })
+}
+
+/// Every header below `cuda/include`, by the name it is included by.
+pub fn headers() -> &'static [(&'static str, &'static str)] {
+    HEADERS
+}
+
+macro_rules! headers {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../../cuda/include/", $name)))),*]
+    };
+}
+
+const HEADERS: &[(&str, &str)] = headers![
+    "minuend/types.cuh",
+    "minuend/generated.cuh",
+];
