@@ -1,6 +1,6 @@
 //! The compile-time half of a backend.
 
-use minuend_ir::{Op, OpInstance, OpSupport};
+use minuend_ir::{DType, Op, OpInstance, OpSupport};
 
 use crate::kernel::Kernel;
 
@@ -20,6 +20,11 @@ pub struct CodegenError {
 pub trait Target: OpSupport + Send + Sync {
     /// The name on the command line: `cpu`, `cuda-sm90a`.
     fn name(&self) -> &'static str;
+
+    /// The float types that models may have their activations in, the widest first.
+    fn activation_dtypes(&self) -> &'static [DType] {
+        &[DType::F32]
+    }
 
     /// The kernel for an op that [`OpSupport::legality`] calls native.
     fn select(&self, op: &OpInstance<'_>) -> Result<Kernel, CodegenError>;

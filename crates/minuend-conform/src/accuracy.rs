@@ -8,12 +8,16 @@
 //! Sums, differences and products are correctly rounded there too and have none.
 
 use minuend::Device;
+use minuend::ir::DType;
 use minuend::ir::ops::UnaryOp;
+
+use crate::comparison::UNIT;
+use crate::float_types::{coarseness, is_half};
 
 /// How exactly a device computes elementary functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accuracy {
-    /// To a few roundings, infinities and NaN included.
+    /// To a few roundings, infinities and NaN included. Products are exact and summed in f32.
     Library,
     /// As the built-in functions of WGSL. Results that are infinite or NaN, and those of operands that
     /// are, are not promised at all and are not compared.
@@ -28,6 +32,9 @@ impl Accuracy {
         match (device.target().name(), variant) {
             ("wgsl", "cooperative-matrix") => Accuracy::HalfProducts,
             ("wgsl", _) => Accuracy::GpuBuiltIns,
+            // CUDA's functions in f32 are those of a library, and its products of 16-bit operands are
+            // exact in f32; products of f32 operands are never rounded to a shorter type.
+            (name, _) if name.starts_with("cuda-") => Accuracy::Library,
             _ => Accuracy::Library,
         }
     }
@@ -37,25 +44,29 @@ impl Accuracy {
         self == Accuracy::Library
     }
 
-    /// Roundings of a tensor's values beyond which an intermediate value of a graph is surely wrong,
-    /// where no tolerance was reasoned for it.
-    pub fn surely_wrong(self) -> f64 {
-        match self {
+    /// Roundings of a tensor's values to f32 beyond which an intermediate value of a graph is surely
+    /// wrong, where no tolerance was reasoned for it.
+    pub fn surely_wrong(self, activations: DType) -> f64 {
+        let computing = match self {
             Accuracy::Library => 128.0,
             Accuracy::GpuBuiltIns => 512.0,
             Accuracy::HalfProducts => 16.0 * HALF_PRODUCT,
-        }
+        };
+        computing + if is_half(activations) { 16.0 * coarseness(activations) } else { 0.0 }
     }
 
     /// Largest relative L2 error of a model's logits that passes. In f32, 2^-24 for each of some
     /// hundred operations between a token and its logits add up like a random walk; the functions in
-    /// softmax, norms and gates of a GPU are some times coarser than a rounding.
-    pub fn logits_tolerance(self) -> f64 {
-        match self {
+    /// softmax, norms and gates of a GPU are some times coarser than a rounding. In 16 bits only what is
+    /// stored between kernels is rounded, some ten times in a layer, by a third of the largest rounding
+    /// on average: the walk through a few layers is some roundings long.
+    pub fn logits_tolerance(self, activations: DType) -> f64 {
+        let computing = match self {
             Accuracy::Library => 1e-5,
             Accuracy::GpuBuiltIns => 4e-5,
             Accuracy::HalfProducts => 1e-2,
-        }
+        };
+        computing + if is_half(activations) { 6.0 * coarseness(activations) * UNIT } else { 0.0 }
     }
 }
 

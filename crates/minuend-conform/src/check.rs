@@ -104,10 +104,11 @@ fn allowance<'r>(
 ) -> Option<Allowance<'r>> {
     let tolerance = problem.tolerances.get(output)?;
     let bounds = reference.bounds.get(run)?;
-    let mut units = match runner {
-        Runner::Decomposed => tolerance.decomposed,
-        Runner::Kernels | Runner::AfterText | Runner::Raised => tolerance.fused,
+    let (units, narrow) = match runner {
+        Runner::Decomposed => (tolerance.decomposed, tolerance.decomposed_narrow),
+        Runner::Kernels | Runner::AfterText | Runner::Raised => (tolerance.fused, tolerance.narrow),
     };
+    let mut units = units + narrow * problem.narrow_units();
     let mut slack = None;
     if accuracy != Accuracy::Library {
         units += tolerance.built_in;

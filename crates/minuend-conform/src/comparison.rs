@@ -3,14 +3,16 @@
 use minuend_interp::{Data, Tensor};
 
 use crate::accuracy::Accuracy;
+use crate::float_types::{is_half, rounded, rounding_error};
 
 /// The rounding of one f32 operation.
 pub const UNIT: f64 = 1.0 / (1 << 24) as f64;
 
-/// What each element may be off.
+/// What each element may be off. A result that is stored in 16 bits may be off by that rounding beside.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance<'a> {
-    /// Roundings of the magnitude; 0 for outputs that must be exact.
+    /// Roundings of the magnitude; 0 for outputs that must be exact. In 16 bits that is the nearest value
+    /// of the type.
     pub units: f64,
     /// A tensor of the output's shape, or of one element.
     pub magnitude: &'a Tensor,
@@ -45,7 +47,7 @@ pub fn compare(found: &Tensor, expected: &Tensor, allowance: &Allowance<'_>) -> 
         return Deviation::other(format!("is {}, expected {}", type_of(found), type_of(expected)));
     }
     match (found.data(), expected.data()) {
-        (Data::Reals(a), Data::Reals(b)) => compare_reals(found.shape(), a, b, allowance),
+        (Data::Reals(a), Data::Reals(b)) => compare_reals(found, a, b, allowance),
         (Data::Ints(a), Data::Ints(b)) => compare_exactly(found.shape(), a, b),
         (Data::Bools(a), Data::Bools(b)) => compare_exactly(found.shape(), a, b),
         (Data::Reals(_) | Data::Ints(_) | Data::Bools(_), _) => {
@@ -75,11 +77,12 @@ fn broadcast(values: &[f64], index: usize) -> f64 {
 }
 
 fn compare_reals(
-    shape: &[usize],
+    tensor: &Tensor,
     found: &[f64],
     expected: &[f64],
     allowance: &Allowance<'_>,
 ) -> Deviation {
+    let (dtype, shape) = (tensor.dtype(), tensor.shape());
     let magnitudes = allowance.magnitude.reals().unwrap_or_default();
     let slacks = allowance.slack.and_then(Tensor::reals);
     let is_exact = allowance.units == 0.0 && slacks.is_none();
@@ -88,8 +91,9 @@ fn compare_reals(
     let (mut largest, mut fault) = (0.0f64, None);
     let (mut square_error, mut square) = (0.0, 0.0);
     for (index, (a, b)) in found.iter().zip(expected).enumerate() {
-        // What is too large for f32 is infinite there.
-        let b = if (*b as f32).is_infinite() { f64::from(*b as f32) } else { *b };
+        // What is too large for the type is infinite there.
+        let stored = rounded(dtype, *b);
+        let b = if stored.is_infinite() || (is_exact && is_half(dtype)) { stored } else { *b };
         let magnitude = broadcast(magnitudes, index).abs();
         let slack = slacks.map_or(0.0, |slacks| broadcast(slacks, index));
         let roundings = allowance.units * magnitude + slack;
@@ -98,7 +102,12 @@ fn compare_reals(
             continue;
         }
         let is_same = *a == b || (a.is_nan() && b.is_nan());
-        let allowed = UNIT * roundings + floor;
+        let computing = UNIT * roundings + floor;
+        let is_rounded = is_half(dtype) && !is_exact;
+        // What is rounded is not what is expected, but what was computed.
+        let storing =
+            if is_rounded { rounding_error(dtype, b.abs() + computing) } else { 0.0 };
+        let allowed = computing + storing;
         let error = match (a - b).abs() {
             _ if is_same => 0.0,
             off if off.is_finite() && allowed.is_finite() && allowed > 0.0 => off / allowed,
@@ -114,7 +123,8 @@ fn compare_reals(
                 let off = (a - b).abs() / UNIT;
                 format!(
                     "element {index} of {shape:?} is {a}, expected {b}: off by {off:.3e} roundings \
-                     of 1, allowed {roundings:.3e}"
+                     of 1, allowed {:.3e}",
+                    allowed / UNIT
                 )
             });
         }
@@ -177,6 +187,26 @@ mod tests {
             accuracy: Accuracy::GpuBuiltIns,
         };
         assert!((compare(&found, &expected, &allowance).max_error - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_result_in_16_bits_is_rounded_once_more() {
+        let bf16 = |values: &[f64]| {
+            Tensor::from_reals(DType::Bf16, &[values.len()], values.to_vec()).unwrap()
+        };
+        let error = |found: f64, expected: f64, units: f64| {
+            let (found, expected) = (bf16(&[found]), bf16(&[expected]));
+            let (magnitude, accuracy) = (&expected, Accuracy::Library);
+            let allowance = Allowance { units, magnitude, slack: None, accuracy };
+            compare(&found, &expected, &allowance).max_error
+        };
+        let step = 1.0 / 128.0;
+        // The nearest value, or the other neighbour.
+        assert!(error(1.0, 1.0 + 0.49 * step, 1.0) < 1.0);
+        assert!(error(1.0, 1.0 + 0.52 * step, 1.0) > 1.0);
+        assert_eq!(error(1.0, 1.0 + 0.49 * step, 0.0), 0.0);
+        assert_eq!(error(1.0, 1.0 + 0.51 * step, 0.0), f64::INFINITY);
+        assert_eq!(error(f64::INFINITY, f64::from(f32::MAX), 1.0), 0.0);
     }
 
     #[test]

@@ -24,11 +24,22 @@ pub fn is_fused(op: &Op) -> bool {
 
 impl OpSupport for DecomposingTarget<'_> {
     fn legality(&self, op: &OpInstance<'_>) -> Legality {
-        if is_fused(op.op) {
-            return Legality::Decompose { reason: "it is a fused op".into() };
-        }
-        self.0.legality(op)
+        decomposition(op).unwrap_or_else(|| self.0.legality(op))
     }
+}
+
+/// Every primitive op, of every type, and no other.
+#[derive(Clone, Copy)]
+pub struct PrimitiveOps;
+
+impl OpSupport for PrimitiveOps {
+    fn legality(&self, op: &OpInstance<'_>) -> Legality {
+        decomposition(op).unwrap_or(Legality::Native)
+    }
+}
+
+fn decomposition(op: &OpInstance<'_>) -> Option<Legality> {
+    is_fused(op.op).then(|| Legality::Decompose { reason: "it is a fused op".into() })
 }
 
 impl Target for DecomposingTarget<'_> {

@@ -9,15 +9,17 @@ use std::collections::HashSet;
 
 use minuend::ir::order::topological;
 use minuend::ir::text::ValueNames;
-use minuend::ir::{DType, Graph, NodeId, Op, ValueId};
-use minuend::{CompileOptions, Device, Executable, WeightSource};
+use minuend::ir::{Graph, NodeId, Op, ValueId};
+use minuend::{CompileOptions, Device, Executable, Target, WeightSource};
 use minuend_interp::{Data, Tensor};
 
 use crate::comparison::UNIT;
 use crate::error::ConformError;
+use crate::float_types::is_half;
 use crate::interpret::interpret;
 use crate::runners::run_all;
 use crate::stored_weights::StoredWeights;
+use crate::subjects::runs_in;
 
 /// A graph, what it is run on, and where.
 pub struct Suspect<'a> {
@@ -27,10 +29,12 @@ pub struct Suspect<'a> {
     pub weights: &'a dyn WeightSource,
     /// Arguments of each run of one session.
     pub runs: &'a [Vec<Tensor>],
+    /// Positions for which a session of the runs must have memory.
+    pub capacity: u64,
     /// The device that computes something else.
     pub device: &'a dyn Device,
-    /// An element of a value is off if its error exceeds so many roundings of itself, or of the root
-    /// mean square of its tensor where that is larger.
+    /// An element of a value is off if its error exceeds so many roundings to f32, of itself or of the
+    /// root mean square of its tensor where that is larger.
     pub surely_wrong: f64,
 }
 
@@ -40,7 +44,7 @@ impl Suspect<'_> {
     /// # Errors
     /// What cannot be compiled or run.
     pub fn first_diverging_node(&self) -> Result<Option<String>, ConformError> {
-        let values = observable(self.graph);
+        let values = observable(self.graph, self.device.target());
         if let Some((run, index)) = self.first_off(&values)? {
             return Ok(values.get(index).map(|value| self.name(*value, run)));
         }
@@ -78,7 +82,11 @@ impl Suspect<'_> {
         let expected = interpret(&graph, self.runs, &weights)?;
         let options = CompileOptions::default();
         let program = minuend::compile(graph, self.device.target(), &options)?.program;
-        let found = run_all(&Executable::load(self.device, program, self.weights)?, self.runs)?;
+        let found = run_all(
+            &Executable::load(self.device, program, self.weights)?,
+            self.runs,
+            self.capacity,
+        )?;
         for (run, (found, expected)) in found.iter().zip(&expected).enumerate() {
             let mut pairs = found.iter().zip(expected);
             if let Some(index) =
@@ -91,9 +99,10 @@ impl Suspect<'_> {
     }
 }
 
-/// Values that a device can return and that depend on an input, in topological order. Targets keep
-/// 16-bit floats in weights only.
-fn observable(graph: &Graph) -> Vec<ValueId> {
+/// Values that a target can return and that depend on an input, in topological order. A target without
+/// 16-bit activations has such floats in weights only.
+fn observable(graph: &Graph, target: &dyn Target) -> Vec<ValueId> {
+    let is_returned = |dtype| !is_half(dtype) || runs_in(target, dtype);
     let mut dependent: HashSet<NodeId> = HashSet::new();
     let mut values = Vec::new();
     for id in topological(graph) {
@@ -108,7 +117,7 @@ fn observable(graph: &Graph) -> Vec<ValueId> {
             continue;
         }
         for (result, ty) in (0..=u16::MAX).zip(&node.results) {
-            if !matches!(ty.dtype, DType::F16 | DType::Bf16) {
+            if is_returned(ty.dtype) {
                 values.push(id.result(result));
             }
         }

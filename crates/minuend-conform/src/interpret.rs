@@ -1,7 +1,7 @@
 //! Several runs of a graph on the interpreter.
 
 use minuend::ir::ops::InputKind;
-use minuend::ir::{Bindings, DType, Dim, Graph, Op, TensorType};
+use minuend::ir::{Bindings, Dim, Graph, Op, TensorType};
 use minuend_interp::{Tensor, Weights, evaluate};
 
 use crate::error::ConformError;
@@ -74,8 +74,8 @@ fn empty_states(graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>, Conf
     let mut zeros = Vec::with_capacity(states.len());
     for ty in states {
         let shape = sizes_of(ty, &bindings)?;
-        let count = Tensor::element_count(DType::F32, &shape)?;
-        zeros.push(Tensor::from_reals(DType::F32, &shape, vec![0.0; count])?);
+        let count = Tensor::element_count(ty.dtype, &shape)?;
+        zeros.push(Tensor::from_reals(ty.dtype, &shape, vec![0.0; count])?);
     }
     Ok(zeros)
 }

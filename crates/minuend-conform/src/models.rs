@@ -192,7 +192,7 @@ impl ModelCase {
         let options = CompileOptions { without_canary: true, ..CompileOptions::default() };
         let compiled = self.model.compile(device, LogitRows::All, &options)?;
         let mut session = compiled.session(self.tokens())?;
-        let tolerance = accuracy.logits_tolerance();
+        let tolerance = accuracy.logits_tolerance(DType::F32);
         let mut verdicts = match &self.expected {
             Expected::Stored(expected) => {
                 let checks = check_outputs(&mut session, expected, tolerance)?;
@@ -265,8 +265,10 @@ impl ModelCase {
         let ids = row.iter().map(|id| i64::from(*id)).collect();
         let ids = Tensor::from_ints(DType::I64, &[1, row.len()], ids)?;
         let (weights, runs) = (&self.model, &[vec![ids]]);
-        let surely_wrong = accuracy.surely_wrong();
-        Suspect { graph: &graph, weights, runs, device, surely_wrong }.first_diverging_node()
+        let surely_wrong = accuracy.surely_wrong(DType::F32);
+        let capacity = self.tokens() as u64;
+        Suspect { graph: &graph, weights, runs, capacity, device, surely_wrong }
+            .first_diverging_node()
     }
 }
 

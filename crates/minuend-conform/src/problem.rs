@@ -8,11 +8,15 @@ use minuend_interp::Tensor;
 
 use crate::accuracy::{self, Slack};
 use crate::error::ConformError;
+use crate::float_types::{coarseness, is_half};
 use crate::random_values::{RandomValues, Values};
 use crate::weight_table::WeightTable;
 
 /// Largest value of every symbol of a problem.
-const LARGEST: u64 = 256;
+const LARGEST: u64 = 1 << 13;
+
+/// Least number of positions for which sessions of problems have memory.
+const LEAST_CAPACITY: u64 = 256;
 
 /// Sizes of the symbols in one run.
 pub type Sizes<'a> = &'a [(&'a str, u64)];
@@ -21,13 +25,19 @@ pub type Sizes<'a> = &'a [(&'a str, u64)];
 pub type Built<T> = Result<T, ConformError>;
 
 /// How far an output may be from the interpreter's, per element: `units * 2^-24 * magnitude`, where
-/// 2^-24 is the rounding of one f32 operation.
+/// 2^-24 is the rounding of one f32 operation. An output of 16 bits may be off by the rounding of storing
+/// it beside, which is no part of this.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
     /// For the graph as it is and for the graph that the passes raise.
     pub fused: f64,
     /// For the graph with its fused ops decomposed.
     pub decomposed: f64,
+    /// Roundings of the magnitude to activations of 16 bits, on the way to the output: what kernels
+    /// round although they compute in f32. Counts for nothing where activations are f32.
+    pub narrow: f64,
+    /// The same for the graph with its fused ops decomposed.
+    pub decomposed_narrow: f64,
     /// Units to add where functions are as exact as [`Accuracy::GpuBuiltIns`](crate::Accuracy).
     pub built_in: f64,
     /// Units to add beside that where products are [`Accuracy::HalfProducts`](crate::Accuracy).
@@ -43,6 +53,8 @@ impl Tolerance {
         Tolerance {
             fused: units,
             decomposed: units,
+            narrow: 0.0,
+            decomposed_narrow: 0.0,
             built_in: 0.0,
             half_products: 0.0,
             built_in_slack: None,
@@ -67,6 +79,21 @@ pub struct Problem {
     pub weights: WeightTable,
     /// How many launches of an op the plan must have, for ops of interest.
     pub launches: Vec<(&'static str, usize)>,
+    /// Two ops of which the second may be the tail of the first: if the plan makes it so wherever the
+    /// first is, nothing is [`Tolerance::narrow`].
+    pub exact_tail: Option<[&'static str; 2]>,
+    /// Element type of the activations.
+    pub activations: DType,
+    /// Positions for which a session of the runs must have memory.
+    pub capacity: u64,
+}
+
+impl Problem {
+    /// One rounding to the type of the activations, in units; 0 if that is f32, whose roundings are
+    /// units.
+    pub fn narrow_units(&self) -> f64 {
+        if is_half(self.activations) { coarseness(self.activations) } else { 0.0 }
+    }
 }
 
 /// Builds a [`Problem`].
@@ -82,10 +109,12 @@ pub struct ProblemBuilder {
     next_states: Vec<ValueId>,
     weights: WeightTable,
     launches: Vec<(&'static str, usize)>,
+    exact_tail: Option<[&'static str; 2]>,
+    activations: DType,
 }
 
 impl ProblemBuilder {
-    /// An empty problem over the symbols `B` and `S`.
+    /// An empty problem over the symbols `B` and `S`, with f32 activations.
     ///
     /// # Errors
     /// None for a problem of this crate; it is written so that no problem can panic.
@@ -105,7 +134,20 @@ impl ProblemBuilder {
             next_states: Vec::new(),
             weights: WeightTable::default(),
             launches: Vec::new(),
+            exact_tail: None,
+            activations: DType::F32,
         })
+    }
+
+    /// The same with activations of another float type.
+    pub fn in_type(mut self, activations: DType) -> ProblemBuilder {
+        self.activations = activations;
+        self
+    }
+
+    /// Element type of the activations.
+    pub fn activations(&self) -> DType {
+        self.activations
     }
 
     /// An empty problem over the symbols `B`, `S`, `P` and `T = P + S`.
@@ -119,6 +161,15 @@ impl ProblemBuilder {
         let past = Dim::symbol(symbols.declare("P", 0, LARGEST)?);
         symbols.define("T", &past + &tokens)?;
         Ok(builder)
+    }
+
+    /// One more symbol, for a size from 1 on.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    pub fn symbol(&mut self, name: &str) -> Built<()> {
+        self.graph.symbols_mut().declare(name, 1, LARGEST)?;
+        Ok(())
     }
 
     /// One size in words: `64`, `S`.
@@ -160,20 +211,20 @@ impl ProblemBuilder {
         Ok(value)
     }
 
-    /// An f32 argument of reals in -2..2.
+    /// An argument of reals in -2..2, of the activations' type.
     ///
     /// # Errors
     /// [`ConformError::UnknownSize`].
     pub fn reals(&mut self, name: &str, shape: &str) -> Built<ValueId> {
-        self.argument(name, DType::F32, shape, Values::Within(2.0))
+        self.argument(name, self.activations, shape, Values::Within(2.0))
     }
 
-    /// A state, which starts without elements along its growing axis.
+    /// A state of the activations' type, which starts without elements along its growing axis.
     ///
     /// # Errors
     /// [`ConformError::UnknownSize`].
     pub fn state(&mut self, name: &str, shape: &str) -> Built<ValueId> {
-        let ty = TensorType::new(DType::F32, self.shape(shape)?);
+        let ty = TensorType::new(self.activations, self.shape(shape)?);
         Ok(self.graph.state(name, ty)?)
     }
 
@@ -234,6 +285,14 @@ impl ProblemBuilder {
     pub fn decomposed_within(&mut self, units: f64) {
         if let Some(tolerance) = self.tolerances.last_mut() {
             tolerance.decomposed = units;
+        }
+    }
+
+    /// Roundings to the activations' type on the way to the last output, in units of its magnitude: where
+    /// fused ops are kernels, and where they are decomposed.
+    pub fn narrowed(&mut self, fused: f64, decomposed: f64) {
+        if let Some(tolerance) = self.tolerances.last_mut() {
+            (tolerance.narrow, tolerance.decomposed_narrow) = (fused, decomposed);
         }
     }
 
@@ -306,8 +365,9 @@ impl ProblemBuilder {
 
     /// `constant + factor x`.
     fn linear(&mut self, constant: f64, factor: f64, x: ValueId) -> Built<ValueId> {
-        let factor = self.graph.real(DType::F32, factor)?;
-        let constant = self.graph.real(DType::F32, constant)?;
+        let dtype = self.graph.ty(x).dtype;
+        let factor = self.graph.real(dtype, factor)?;
+        let constant = self.graph.real(dtype, constant)?;
         let product = self.graph.mul(x, factor)?;
         Ok(self.graph.add_values(product, constant)?)
     }
@@ -323,6 +383,11 @@ impl ProblemBuilder {
     /// The plan must launch that op so many times.
     pub fn launches(&mut self, mnemonic: &'static str, times: usize) {
         self.launches.push((mnemonic, times));
+    }
+
+    /// Where the plan makes `tail` the tail of every launch of `op`, nothing in between is rounded.
+    pub fn exact_tail(&mut self, op: &'static str, tail: &'static str) {
+        self.exact_tail = Some([op, tail]);
     }
 
     /// `|x|`.
@@ -351,7 +416,10 @@ impl ProblemBuilder {
             tolerance.built_in_slack = tolerance.built_in_slack.map(|at| first_slack + at);
         }
         let mut arguments = Vec::new();
+        let mut positions = 0;
         for sizes in runs {
+            let tokens = sizes.iter().filter(|(name, _)| *name == "S").map(|(_, size)| *size);
+            positions += tokens.sum::<u64>();
             let bindings = bindings(&self.graph, sizes)?;
             let mut of_run = Vec::new();
             for (dtype, value, values) in &self.values {
@@ -368,6 +436,10 @@ impl ProblemBuilder {
             tolerances: self.tolerances,
             weights: self.weights,
             launches: self.launches,
+            exact_tail: self.exact_tail,
+            activations: self.activations,
+            // One more than the runs fill, so that a cache does not end where its memory does.
+            capacity: LEAST_CAPACITY.max(positions + 1),
         })
     }
 }

@@ -10,7 +10,11 @@ mod norms;
 mod reductions;
 mod rotations;
 
+use minuend::Device;
+use minuend::ir::DType;
+
 use crate::problem::{Built, Problem, Sizes};
+use crate::subjects::runs_in;
 
 /// Batches and tokens on both sides of tile edges, one token among them.
 const SIZES: [Sizes<'static>; 6] = [
@@ -34,8 +38,12 @@ pub struct NamedProblem {
     pub family: &'static str,
     /// Its name, unique in its family.
     pub name: String,
+    /// Element type of the activations.
+    pub activations: DType,
     /// Whether it is one of the few that stand for their family.
     pub is_quick: bool,
+    /// Whether it takes the interpreter so long that an unoptimised build leaves it out.
+    pub is_large: bool,
     make: Make,
 }
 
@@ -48,6 +56,11 @@ impl NamedProblem {
         (self.make)(&self.name)
     }
 
+    /// True if the device has kernels for activations of that type.
+    pub fn runs_on(&self, device: &dyn Device) -> bool {
+        runs_in(device.target(), self.activations)
+    }
+
     /// Family and name: `matmul/weight 7x2 bf16`.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.family, self.name)
@@ -57,20 +70,42 @@ impl NamedProblem {
 /// Collects the problems of a family.
 struct Problems {
     family: &'static str,
+    activations: DType,
     list: Vec<NamedProblem>,
 }
 
 impl Problems {
+    /// Adds a problem. Names end with the type of the activations, unless it is f32.
     fn add(
         &mut self,
         is_quick: bool,
         name: impl Into<String>,
         make: impl Fn(&str) -> Built<Problem> + Send + Sync + 'static,
     ) {
-        let (family, name) = (self.family, name.into());
-        self.list.push(NamedProblem { family, name, is_quick, make: Box::new(make) });
+        let (family, activations) = (self.family, self.activations);
+        let name = match activations {
+            DType::F32 => name.into(),
+            other => format!("{}, activations {other}", name.into()),
+        };
+        let (is_large, make): (bool, Make) = (false, Box::new(make));
+        self.list.push(NamedProblem { family, name, activations, is_quick, is_large, make });
+    }
+
+    /// Adds a problem that takes the interpreter long.
+    fn add_large(
+        &mut self,
+        name: impl Into<String>,
+        make: impl Fn(&str) -> Built<Problem> + Send + Sync + 'static,
+    ) {
+        self.add(false, name, make);
+        if let Some(last) = self.list.last_mut() {
+            last.is_large = true;
+        }
     }
 }
+
+/// Element types of activations. A device solves the problems of those that it has kernels for.
+const ACTIVATIONS: [DType; 3] = [DType::F32, DType::Bf16, DType::F16];
 
 type List = fn(&mut Problems);
 
@@ -87,10 +122,13 @@ const FAMILIES: [(&str, List); 8] = [
 
 /// Every problem, by family.
 pub fn all() -> Vec<NamedProblem> {
-    let mut problems = Problems { family: "", list: Vec::new() };
+    let mut problems = Problems { family: "", activations: DType::F32, list: Vec::new() };
     for (family, list) in FAMILIES {
         problems.family = family;
-        list(&mut problems);
+        for activations in ACTIVATIONS {
+            problems.activations = activations;
+            list(&mut problems);
+        }
     }
     problems.list
 }

@@ -6,6 +6,8 @@ use minuend_interp::{Data, Tensor, TensorError};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::float_types::rounded;
+
 /// What a tensor is filled with.
 #[derive(Clone, Debug)]
 pub enum Values {
@@ -79,12 +81,7 @@ impl RandomValues {
 
 /// The values rounded to a float type.
 fn reals(dtype: DType, values: impl Iterator<Item = f64>) -> Data {
-    let round = |value: f64| match dtype {
-        DType::F16 => f16::from_f64(value).to_f64(),
-        DType::Bf16 => bf16::from_f64(value).to_f64(),
-        _ => f64::from(value as f32),
-    };
-    Data::Reals(values.map(round).collect())
+    Data::Reals(values.map(|value| rounded(dtype, value)).collect())
 }
 
 /// The elements as bytes, row-major and little endian.

@@ -3,11 +3,10 @@
 use minuend::ir::text::{parse, print};
 use minuend::ir::{Graph, GraphLevel, LegalGraph};
 use minuend::{CompileOptions, Device, Executable, HostTensor, Program, Target, VerifyMode};
-use minuend_codegen::CpuTarget;
 use minuend_interp::Tensor;
 use minuend_passes::{Legalize, Pass, PassContext};
 
-use crate::decomposing_target::DecomposingTarget;
+use crate::decomposing_target::{DecomposingTarget, PrimitiveOps};
 use crate::error::ConformError;
 use crate::problem::Problem;
 use crate::random_values::bytes_of;
@@ -110,8 +109,7 @@ fn after_text(graph: &Graph) -> Result<Graph, ConformError> {
 /// A decomposition that is ill-typed.
 pub fn primitive(graph: &Graph) -> Result<Graph, ConformError> {
     let mut graph = graph.clone();
-    let target = DecomposingTarget(&CpuTarget);
-    Legalize::new(&target).run(&mut graph, &mut PassContext::new(None))?;
+    Legalize::new(&PrimitiveOps).run(&mut graph, &mut PassContext::new(None))?;
     graph.set_level(GraphLevel::Source);
     Ok(graph)
 }
@@ -121,9 +119,6 @@ fn legalized(mut graph: Graph, target: &dyn Target) -> Result<Program, ConformEr
     let legal = LegalGraph::check(graph, target)?;
     Ok(minuend_plan::plan(&legal, target)?)
 }
-
-/// Positions for which sessions of problems have memory.
-const CAPACITY: u64 = 256;
 
 /// The outputs of every run of a problem's program.
 ///
@@ -135,18 +130,19 @@ pub fn run_program(
     program: Program,
 ) -> Result<Vec<Vec<Tensor>>, ConformError> {
     let executable = Executable::load(device, program, &problem.weights)?;
-    run_all(&executable, &problem.runs)
+    run_all(&executable, &problem.runs, problem.capacity)
 }
 
-/// The outputs of runs of one session.
+/// The outputs of runs of one session, which has memory for so many positions.
 ///
 /// # Errors
 /// What the device says.
 pub fn run_all(
     executable: &Executable,
     runs: &[Vec<Tensor>],
+    capacity: u64,
 ) -> Result<Vec<Vec<Tensor>>, ConformError> {
-    let mut session = executable.session(CAPACITY)?;
+    let mut session = executable.session(capacity)?;
     let mut all = Vec::with_capacity(runs.len());
     for arguments in runs {
         let given: Result<Vec<HostTensor>, ConformError> =

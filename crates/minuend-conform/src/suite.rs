@@ -72,8 +72,12 @@ impl Suite {
     /// Runs every case on every subject that is open. Whatever goes wrong is part of the report.
     pub fn run(&self, subjects: &[Subject], progress: &mut dyn FnMut(Progress<'_>)) -> Report {
         let open: Vec<Open<'_>> = subjects.iter().filter_map(Open::of).collect();
-        let of_problems = self.problems.len() * Runner::ON_DEVICES.len();
-        let total = (of_problems + self.models.len()) * open.len();
+        let runs_problem = |problem: &&NamedProblem, on: &Open<'_>| problem.runs_on(on.device);
+        let of_device = |on: &Open<'_>| {
+            let problems = self.problems.iter().filter(|problem| runs_problem(problem, on)).count();
+            problems * Runner::ON_DEVICES.len() + self.models.len()
+        };
+        let total = open.iter().map(of_device).sum();
         let mut run = Run { cases: Vec::new(), done: 0, total, progress };
         for problem in &self.problems {
             run.problem(problem, &open);
@@ -138,6 +142,10 @@ impl Run<'_> {
 
     /// The interpreter runs once for all devices and runners.
     fn problem(&mut self, named: &NamedProblem, open: &[Open<'_>]) {
+        let mut open = open.iter().filter(|on| named.runs_on(on.device)).peekable();
+        if open.peek().is_none() {
+            return;
+        }
         let made = named.build().and_then(|problem| {
             let reference = Reference::of(&problem)?;
             Ok((problem, reference))
@@ -255,9 +263,10 @@ fn diverging_node(
     accuracy: Accuracy,
 ) -> Option<String> {
     let graph = runner.graph(problem).ok()?;
-    let (weights, runs) = (&problem.weights, &problem.runs);
-    let surely_wrong = accuracy.surely_wrong();
-    let suspect = Suspect { graph: &graph, weights, runs, device, surely_wrong };
+    let Problem { weights, runs, capacity, activations, .. } = problem;
+    let surely_wrong = accuracy.surely_wrong(*activations);
+    let capacity = *capacity;
+    let suspect = Suspect { graph: &graph, weights, runs, capacity, device, surely_wrong };
     let found = suspect.first_diverging_node().ok().flatten();
     found.or_else(|| Some(value_name(problem, 0)).filter(|_| problem.graph.outputs().len() == 1))
 }

@@ -233,6 +233,8 @@ impl WgpuStream {
                     Region::Weight(index) => module.weights.get(index),
                     Region::Scratch => self.scratch.as_ref(),
                     Region::Faults => Some(&self.faults),
+                    // No WGSL kernel uses them.
+                    Region::Counters => None,
                 },
             };
             bound.push(visible(step, window, buffer, module.shared.max_binding_bytes())?);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use minuend_codegen::Target;
+use minuend_ir::DType;
 use minuend_plan::{BoundProgram, Program};
 
 use crate::weights::WeightSource;
@@ -45,6 +46,16 @@ pub enum DeviceError {
         found: String,
         /// The declared element type and shape.
         expected: String,
+    },
+    /// A stored value that the declared type cannot hold.
+    #[error("weight {name} has the value {value}, which {dtype} cannot hold; use {}", wider(*dtype))]
+    WeightRange {
+        /// The tensor.
+        name: String,
+        /// The value.
+        value: f32,
+        /// The declared element type.
+        dtype: DType,
     },
     /// A byte range outside the memory it names.
     #[error("{what}: bytes {start}..{end} are outside of {size} bytes")]
@@ -132,6 +143,11 @@ pub enum DeviceError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// Types of wider range, for a message.
+fn wider(dtype: DType) -> &'static str {
+    if dtype == DType::F16 { "bf16 or f32" } else { "f32" }
 }
 
 /// An opened device, shared by all that run on it.

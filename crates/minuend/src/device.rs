@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use minuend_codegen::cuda::{ARCHES, Arch, CudaLimits, CudaTarget};
 use minuend_codegen::wgsl::{WgslLimits, WgslTarget};
 use minuend_codegen::{CpuTarget, Target};
 use minuend_runtime::{Device, DeviceError};
 use minuend_runtime_cpu::CpuDevice;
+use minuend_runtime_cuda::nvrtc::Nvrtc;
+use minuend_runtime_cuda::{CudaDevice, CudaOptions, GpuDescription, gpus};
 use minuend_runtime_wgpu::{
     AdapterChoice, AdapterDescription, Variant, WgpuDevice, WgpuOptions, adapters,
 };
@@ -37,12 +40,11 @@ pub struct VariantInfo {
     pub unavailable: Option<String>,
 }
 
-/// Names of devices and targets, for messages.
-const KNOWN_DEVICES: &str = "auto, cpu, wgpu, wgpu:INDEX, wgpu:NAME";
-const KNOWN_TARGETS: &str = "cpu, wgsl";
+/// Names of devices, for messages.
+const KNOWN_DEVICES: &str = "auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, wgpu:NAME";
 
-/// Every device that this build can open, the one that `auto` takes first: hardware GPUs, then the
-/// CPU, then software adapters.
+/// Every device that this build can open, the one that `auto` takes first: NVIDIA GPUs through CUDA,
+/// hardware GPUs through wgpu, then the CPU, then software adapters.
 pub fn devices() -> Result<Vec<DeviceInfo>, Error> {
     let cpu = open_device("cpu", 0)?;
     let variants = vec![VariantInfo { name: PLAIN.into(), unavailable: None }];
@@ -54,7 +56,44 @@ pub fn devices() -> Result<Vec<DeviceInfo>, Error> {
     let (software, hardware): (Vec<_>, Vec<_>) =
         adapters().into_iter().partition(|adapter| adapter.kind == SOFTWARE);
     let hardware = hardware.iter().map(adapter_info);
-    Ok(hardware.chain([cpu]).chain(software.iter().map(adapter_info)).collect())
+    let gpus = gpus();
+    let gpus = gpus.iter().map(gpu_info);
+    Ok(gpus.chain(hardware).chain([cpu]).chain(software.iter().map(adapter_info)).collect())
+}
+
+fn gpu_info(gpu: &GpuDescription) -> DeviceInfo {
+    let (major, minor) = gpu.capability;
+    let (driver_major, driver_minor) = gpu.driver;
+    let arch = Arch::of_capability(major, minor);
+    let compiler = match Nvrtc::load() {
+        Ok(nvrtc) => format!("NVRTC {}.{}", nvrtc.version().0, nvrtc.version().1),
+        Err(error) => error.to_string(),
+    };
+    let kernels = match arch {
+        None => "none: compute capability 8.0 or later is needed",
+        Some(arch) if arch.has_wgmma => "attention by wgmma and TMA, decode by TMA",
+        Some(arch) if arch.has_tma => "attention by mma.sync, decode by TMA",
+        Some(_) => "attention by mma.sync, decode by cp.async",
+    };
+    let details = [
+        ("architecture", arch.map_or("unknown", |arch| arch.name).to_string()),
+        ("compute capability", format!("{major}.{minor}")),
+        ("driver", format!("for CUDA {driver_major}.{driver_minor}")),
+        ("compiler", compiler),
+        ("multiprocessors", gpu.multiprocessors.to_string()),
+        ("memory", format!("{} bytes", gpu.memory_bytes)),
+        ("kernels", kernels.to_string()),
+    ];
+    let variants = minuend_runtime_cuda::Variant::ALL.map(|variant| VariantInfo {
+        name: variant.name().to_string(),
+        unavailable: variant.unavailable_on(gpu),
+    });
+    DeviceInfo {
+        name: format!("cuda:{}", gpu.index),
+        description: gpu.name.clone(),
+        details: details.map(|(key, value)| (key.to_string(), value)).to_vec(),
+        variants: variants.to_vec(),
+    }
 }
 
 /// Kind of an adapter that runs on the CPU.
@@ -93,23 +132,27 @@ fn adapter_info(adapter: &AdapterDescription) -> DeviceInfo {
     }
 }
 
-/// Opens a device: `cpu`, `wgpu` (the best adapter), `wgpu:INDEX`, `wgpu:NAME`, or `auto`, which takes
-/// a hardware GPU where there is one and the CPU otherwise. `threads` limits the CPU; 0 takes one for
-/// each core.
+/// Opens a device: `cpu`, `cuda` (the first NVIDIA GPU), `cuda:INDEX`, `wgpu` (the best adapter),
+/// `wgpu:INDEX`, `wgpu:NAME`, or `auto`, which takes the first of these that works: CUDA, a hardware GPU
+/// through wgpu, the CPU. `threads` limits the CPU; 0 takes one for each core.
 ///
 /// # Errors
 /// [`RequestError::UnknownDevice`], or what the device says.
 pub fn open_device(name: &str, threads: usize) -> Result<Arc<dyn Device>, Error> {
-    if name == "auto" {
-        return match open_adapter(AdapterChoice::Hardware, None) {
-            Ok(device) => Ok(device),
-            Err(_) => open_device("cpu", threads),
-        };
+    match Choice::of(name)? {
+        Choice::Auto => {
+            if let Ok(device) = open_gpu(0, None) {
+                return Ok(device);
+            }
+            match open_adapter(AdapterChoice::Hardware, None) {
+                Ok(device) => Ok(device),
+                Err(_) => Ok(Arc::new(CpuDevice::new(threads)?)),
+            }
+        }
+        Choice::Cpu => Ok(Arc::new(CpuDevice::new(threads)?)),
+        Choice::Gpu(index) => Ok(open_gpu(index, None)?),
+        Choice::Adapter(adapter) => Ok(open_adapter(adapter, None)?),
     }
-    if name == "cpu" {
-        return Ok(Arc::new(CpuDevice::new(threads)?));
-    }
-    Ok(open_adapter(adapter_choice(name)?, None)?)
 }
 
 /// Opens a device with one of its kernel families, as [`DeviceInfo::variants`] names them.
@@ -122,39 +165,82 @@ pub fn open_variant(name: &str, threads: usize, variant: &str) -> Result<Arc<dyn
         variant: variant.to_string(),
         known: known.to_string(),
     };
-    if name == "cpu" || (name == "auto" && variant == PLAIN) {
-        let device = open_device(name, threads)?;
-        return if variant == PLAIN { Ok(device) } else { Err(unknown(PLAIN).into()) };
+    let cuda_variant = minuend_runtime_cuda::Variant::from_name(variant);
+    let choice = match Choice::of(name)? {
+        // The variant says which kind of device is meant.
+        Choice::Auto if variant == PLAIN => return open_device(name, threads),
+        Choice::Auto if cuda_variant.is_some() => Choice::Gpu(0),
+        Choice::Auto => Choice::Adapter(AdapterChoice::Best),
+        choice => choice,
+    };
+    match choice {
+        Choice::Auto | Choice::Cpu if variant == PLAIN => open_device(name, threads),
+        Choice::Auto | Choice::Cpu => Err(unknown(PLAIN).into()),
+        Choice::Gpu(index) => {
+            let known = minuend_runtime_cuda::Variant::ALL.map(|variant| variant.name()).join(", ");
+            let variant = cuda_variant.ok_or_else(|| unknown(&known))?;
+            Ok(open_gpu(index, Some(variant))?)
+        }
+        Choice::Adapter(adapter) => {
+            let known = Variant::ALL.map(Variant::name).join(", ");
+            let variant = Variant::from_name(variant).ok_or_else(|| unknown(&known))?;
+            Ok(open_adapter(adapter, Some(variant))?)
+        }
     }
-    let choice = if name == "auto" { AdapterChoice::Best } else { adapter_choice(name)? };
-    let known = Variant::ALL.map(Variant::name).join(", ");
-    let variant = Variant::from_name(variant).ok_or_else(|| unknown(&known))?;
-    Ok(open_adapter(choice, Some(variant))?)
+}
+
+/// What a device name asks for.
+enum Choice {
+    Auto,
+    Cpu,
+    Gpu(usize),
+    Adapter(AdapterChoice),
+}
+
+impl Choice {
+    fn of(name: &str) -> Result<Choice, RequestError> {
+        let unknown = || RequestError::UnknownDevice {
+            name: name.to_string(),
+            known: KNOWN_DEVICES.to_string(),
+        };
+        Ok(match (name, name.split_once(':')) {
+            ("auto", _) => Choice::Auto,
+            ("cpu", _) => Choice::Cpu,
+            ("cuda", _) => Choice::Gpu(0),
+            ("wgpu", _) => Choice::Adapter(AdapterChoice::Best),
+            (_, Some(("cuda", index))) => Choice::Gpu(index.parse().map_err(|_| unknown())?),
+            (_, Some(("wgpu", words))) if !words.is_empty() => Choice::Adapter(match words.parse() {
+                Ok(index) => AdapterChoice::Index(index),
+                Err(_) => AdapterChoice::Name(words.to_string()),
+            }),
+            _ => return Err(unknown()),
+        })
+    }
+}
+
+/// Where compiled kernels are kept between runs.
+fn cache_directory() -> Option<std::path::PathBuf> {
+    dirs::cache_dir().map(|directory| directory.join("minuend"))
+}
+
+fn open_gpu(
+    index: usize,
+    variant: Option<minuend_runtime_cuda::Variant>,
+) -> Result<Arc<dyn Device>, DeviceError> {
+    let cache_directory = cache_directory();
+    Ok(Arc::new(CudaDevice::open(&CudaOptions { index, variant, cache_directory })?))
 }
 
 fn open_adapter(
     adapter: AdapterChoice,
     variant: Option<Variant>,
 ) -> Result<Arc<dyn Device>, DeviceError> {
-    let cache_directory = dirs::cache_dir().map(|directory| directory.join("minuend"));
+    let cache_directory = cache_directory();
     Ok(Arc::new(WgpuDevice::open(&WgpuOptions { adapter, variant, cache_directory })?))
 }
 
-/// The adapter that a device name asks for.
-fn adapter_choice(name: &str) -> Result<AdapterChoice, RequestError> {
-    let unknown =
-        || RequestError::UnknownDevice { name: name.to_string(), known: KNOWN_DEVICES.to_string() };
-    match name.split_once(':') {
-        None if name == "wgpu" => Ok(AdapterChoice::Best),
-        Some(("wgpu", words)) if !words.is_empty() => Ok(match words.parse() {
-            Ok(index) => AdapterChoice::Index(index),
-            Err(_) => AdapterChoice::Name(words.to_string()),
-        }),
-        _ => Err(unknown()),
-    }
-}
-
-/// What to compile for, by name: `cpu`, or `wgsl` for what every adapter can do. Needs no device.
+/// What to compile for, by name: `cpu`, `wgsl` for what every adapter can do, or `cuda-sm90a` and the
+/// other architectures for a typical card. Needs no device.
 ///
 /// # Errors
 /// [`RequestError::UnknownTarget`].
@@ -162,9 +248,14 @@ pub fn open_target(name: &str) -> Result<Box<dyn Target>, Error> {
     match name {
         "cpu" => Ok(Box::new(CpuTarget)),
         "wgsl" => Ok(Box::new(WgslTarget::new(WgslLimits::portable()))),
-        _ => {
-            let known = KNOWN_TARGETS.to_string();
-            Err(RequestError::UnknownTarget { name: name.to_string(), known }.into())
-        }
+        _ => match Arch::of_target(name) {
+            Some(arch) => Ok(Box::new(CudaTarget::new(CudaLimits::typical(arch)))),
+            None => {
+                let arches = ARCHES.iter().map(|arch| arch.target);
+                let known: Vec<&str> = ["cpu", "wgsl"].into_iter().chain(arches).collect();
+                let (name, known) = (name.to_string(), known.join(", "));
+                Err(RequestError::UnknownTarget { name, known }.into())
+            }
+        },
     }
 }

@@ -1,7 +1,7 @@
 //! What can go wrong, by stage.
 
 use minuend_interp::{EvalError, TensorError};
-use minuend_ir::LegalityError;
+use minuend_ir::{DType, LegalityError};
 use minuend_ir::verify::VerifyErrors;
 use minuend_models::ModelError;
 use minuend_passes::PassError;
@@ -99,6 +99,27 @@ pub enum RequestError {
         name: String,
         /// The targets of this build.
         known: String,
+    },
+    /// Activations in a type that a target has no kernels for.
+    #[error(
+        "target {target} has no kernels for activations in {dtype}, expected auto or one of \
+         {supported}"
+    )]
+    UnsupportedActivations {
+        /// The target.
+        target: &'static str,
+        /// The type asked for.
+        dtype: DType,
+        /// The types that it has.
+        supported: String,
+    },
+    /// Activations in no type that there is.
+    #[error("unknown type of activations '{name}', expected {known}")]
+    UnknownActivations {
+        /// What was asked for.
+        name: String,
+        /// What can be asked for.
+        known: &'static str,
     },
     /// No tokens to start from.
     #[error("the prompt is empty, expected at least 1 token")]

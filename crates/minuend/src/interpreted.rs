@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use minuend_interp::{Tensor, TensorError, Weights, evaluate};
-use minuend_ir::{DType, Graph};
+use minuend_ir::order::topological;
+use minuend_ir::{DType, Graph, Op};
 use minuend_models::ModelConfig;
-use minuend_runtime::WeightSource;
+use minuend_runtime::{DeviceError, WeightSource};
 
 use crate::error::Error;
 use crate::token_model::{Logits, TokenModel, check_tokens};
@@ -21,10 +22,28 @@ pub struct InterpretedModel<'m> {
     position: usize,
 }
 
-/// Stored tensors in float64, widened when first asked for.
+/// Stored tensors in the types that the graph declares, as devices load them, then widened to float64
+/// when first asked for.
 struct WidenedWeights<'m> {
     source: &'m dyn WeightSource,
+    declared: HashMap<String, DType>,
     widened: RefCell<HashMap<String, Arc<Tensor>>>,
+    /// Why a tensor could not be converted.
+    failure: RefCell<Option<DeviceError>>,
+}
+
+impl<'m> WidenedWeights<'m> {
+    fn new(graph: &Graph, source: &'m dyn WeightSource) -> WidenedWeights<'m> {
+        let mut declared = HashMap::new();
+        for at in topological(graph) {
+            if let Op::Weight(weight) = &graph.node(at).op {
+                let names = weight.parts.iter().map(|name| (name.to_string(), weight.ty.dtype));
+                declared.extend(names);
+            }
+        }
+        let (widened, failure) = (RefCell::default(), RefCell::default());
+        WidenedWeights { source, declared, widened, failure }
+    }
 }
 
 impl Weights for WidenedWeights<'_> {
@@ -33,6 +52,10 @@ impl Weights for WidenedWeights<'_> {
             return Some(Arc::clone(tensor));
         }
         let stored = self.source.stored(name)?;
+        let declared = self.declared.get(name).copied().unwrap_or(stored.dtype);
+        let converted = stored.converted(name, declared);
+        let converted = converted.map_err(|error| self.failure.replace(Some(error))).ok()?;
+        let stored = converted.unwrap_or(stored);
         let tensor = Tensor::from_bytes(stored.dtype, &stored.shape, &stored.data).ok()?;
         let tensor = Arc::new(tensor);
         self.widened.borrow_mut().insert(name.to_string(), Arc::clone(&tensor));
@@ -46,7 +69,7 @@ impl<'m> InterpretedModel<'m> {
         graph: Graph,
         source: &'m dyn WeightSource,
     ) -> InterpretedModel<'m> {
-        let weights = WidenedWeights { source, widened: RefCell::new(HashMap::new()) };
+        let weights = WidenedWeights::new(&graph, source);
         InterpretedModel { config: config.clone(), graph, weights, states: Vec::new(), position: 0 }
     }
 
@@ -54,7 +77,8 @@ impl<'m> InterpretedModel<'m> {
     fn empty_states(&self, batch: usize) -> Result<Vec<Tensor>, TensorError> {
         let shape = [batch, self.config.kv_heads, 0, self.config.head_dim];
         let states = self.graph.states();
-        let empty = states.iter().map(|_| Tensor::from_reals(DType::F32, &shape, Vec::new()));
+        let dtype = |state: &minuend_ir::State| self.graph.ty(state.input).dtype;
+        let empty = states.iter().map(|state| Tensor::from_reals(dtype(state), &shape, Vec::new()));
         empty.collect()
     }
 }
@@ -69,7 +93,11 @@ impl TokenModel for InterpretedModel<'_> {
         let ids = Tensor::from_ints(DType::I64, &[batch, count], ids)?;
         let mut inputs = vec![ids];
         inputs.extend(self.states.iter().cloned());
-        let outcome = evaluate(&self.graph, &inputs, &self.weights)?;
+        let outcome = evaluate(&self.graph, &inputs, &self.weights);
+        if let Some(failure) = self.weights.failure.take() {
+            return Err(failure.into());
+        }
+        let outcome = outcome?;
         self.states = outcome.next_states;
         self.position += count;
         let logits = outcome.outputs.first();

@@ -24,6 +24,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod activations;
 mod canary;
 mod check;
 mod compile;
@@ -38,8 +39,9 @@ mod sampling;
 mod session;
 mod token_model;
 
+pub use activations::Activations;
 pub use canary::load_checked;
-pub use check::{CheckKind, OutputCheck, check_outputs, errors};
+pub use check::{CheckKind, OutputCheck, check_outputs, errors, logits_tolerance};
 pub use compile::{
     CompileOptions, Compiled, bind, compile, compile_observed, fuse, raise_observed, raise_to,
 };

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use minuend_ir::Graph;
+use minuend_codegen::Target;
+use minuend_ir::{DType, Graph};
 use minuend_models::{Checkpoint, LogitRows, ModelConfig, StoredDtype, Tokenizer, language_model};
 use minuend_runtime::{Device, Executable, StoredTensor, WeightSource};
 
+use crate::activations::Activations;
 use crate::canary::load_checked;
 use crate::compile::{CompileOptions, Compiled, compile};
 use crate::error::Error;
@@ -19,6 +21,7 @@ use crate::session::ModelSession;
 pub struct Model {
     config: ModelConfig,
     weights: Weights,
+    activations: Activations,
 }
 
 enum Weights {
@@ -35,18 +38,35 @@ impl Model {
     pub fn open(directory: impl AsRef<Path>) -> Result<Model, Error> {
         let checkpoint = Checkpoint::open(directory)?;
         let config = checkpoint.config.clone();
-        Ok(Model { config, weights: Weights::Checkpoint(Arc::new(checkpoint)) })
+        Ok(Model::new(config, Weights::Checkpoint(Arc::new(checkpoint))))
     }
 
     /// A model of that shape with random weights, for measurements.
     pub fn random(config: ModelConfig, seed: u64) -> Model {
         let weights = Weights::Random(RandomWeights::new(&config, seed));
-        Model { config, weights }
+        Model::new(config, weights)
     }
 
     /// A model of that shape without weights: it can be compiled and inspected, not loaded.
     pub fn without_weights(config: ModelConfig) -> Model {
-        Model { config, weights: Weights::None }
+        Model::new(config, Weights::None)
+    }
+
+    fn new(config: ModelConfig, weights: Weights) -> Model {
+        Model { config, weights, activations: Activations::Auto }
+    }
+
+    /// The same model with activations of another type; of a new model it is [`Activations::Auto`].
+    pub fn with_activations(self, activations: Activations) -> Model {
+        Model { activations, ..self }
+    }
+
+    /// The type of the model's activations on a target.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if it was asked for and the target has no kernels for it.
+    pub fn activation_dtype(&self, target: &dyn Target) -> Result<DType, Error> {
+        Ok(self.activations.dtype(target, self.config.stored_dtype)?)
     }
 
     /// Dimensions and conventions.
@@ -75,33 +95,49 @@ impl Model {
         self.checkpoint().map_or(&self.config.eos_ids, Checkpoint::eos_ids)
     }
 
-    /// The model's graph in primitive ops.
+    /// The model's graph in primitive ops, for no target in particular: its activations are f32 unless
+    /// another type is asked for.
     ///
     /// # Errors
     /// [`Error::Model`] if the config's sizes do not make a graph.
     pub fn graph(&self, rows: LogitRows) -> Result<Graph, Error> {
+        self.graph_in(rows, self.activations.dtype_anywhere())
+    }
+
+    /// The model's graph in primitive ops, with the activations that [`Model::compile`] gives it on a
+    /// target.
+    ///
+    /// # Errors
+    /// As [`Model::graph`] and [`Model::activation_dtype`].
+    pub fn graph_for(&self, target: &dyn Target, rows: LogitRows) -> Result<Graph, Error> {
+        self.graph_in(rows, self.activation_dtype(target)?)
+    }
+
+    fn graph_in(&self, rows: LogitRows, activations: DType) -> Result<Graph, Error> {
         let stored = |name: &str| match &self.weights {
             Weights::Checkpoint(checkpoint) => {
                 checkpoint.weight(name).map_or(StoredDtype::F32, |tensor| tensor.dtype)
             }
             Weights::Random(_) | Weights::None => self.config.stored_dtype,
         };
-        Ok(language_model(&self.config, &stored, rows)?)
+        Ok(language_model(&self.config, &stored, rows, activations)?)
     }
 
     /// Compiles the model and loads it on a device, behind the check of [`load_checked`] unless the
     /// options leave it out.
     ///
     /// # Errors
-    /// [`Error::Compile`] or [`Error::Device`].
+    /// [`Error::Compile`] or [`Error::Device`]; [`Error::Request`] for activations that the device does
+    /// not have.
     pub fn compile(
         &self,
         device: &dyn Device,
         rows: LogitRows,
         options: &CompileOptions,
     ) -> Result<CompiledModel, Error> {
+        let activations = self.activation_dtype(device.target())?;
         let Compiled { program, report, time, plan_time, .. } =
-            compile(self.graph(rows)?, device.target(), options)?;
+            compile(self.graph_in(rows, activations)?, device.target(), options)?;
         let started = Instant::now();
         let executable = if options.without_canary {
             Executable::load(device, program, self)?
@@ -116,10 +152,13 @@ impl Model {
             plan_time,
             load_time: started.elapsed(),
             device: device.name(),
+            activations,
         })
     }
 
-    /// The model on the float64 reference interpreter: slow, and the definition of right.
+    /// The model on the float64 reference interpreter: slow, and the definition of right. It rounds no
+    /// activation. Weights are the values that a device would load, rounded where 16-bit activations are
+    /// asked for.
     ///
     /// # Errors
     /// [`Error::Model`] if the config's sizes do not make a graph.
@@ -157,6 +196,8 @@ pub struct CompiledModel {
     pub load_time: std::time::Duration,
     /// The device, in words.
     pub device: String,
+    /// Element type of the activations.
+    pub activations: DType,
 }
 
 impl CompiledModel {

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("minuend-plan", &["minuend-ir", "minuend-codegen"]),
     ("minuend-runtime", &["minuend-ir", "minuend-codegen", "minuend-plan"]),
     ("minuend-runtime-cpu", &["minuend-ir", "minuend-codegen", "minuend-plan", "minuend-runtime"]),
+    ("minuend-runtime-cuda", &["minuend-ir", "minuend-codegen", "minuend-plan", "minuend-runtime"]),
     ("minuend-runtime-wgpu", &["minuend-ir", "minuend-codegen", "minuend-plan", "minuend-runtime"]),
     (
         "minuend",
@@ -28,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "minuend-plan",
             "minuend-runtime",
             "minuend-runtime-cpu",
+            "minuend-runtime-cuda",
             "minuend-runtime-wgpu",
             "minuend-models",
         ],

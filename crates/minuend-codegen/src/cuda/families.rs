@@ -4,6 +4,7 @@ pub(crate) mod attention;
 pub(crate) mod copy;
 pub(crate) mod elementwise;
 pub(crate) mod gather;
+pub(crate) mod indexing;
 pub(crate) mod matmul;
 pub(crate) mod norm;
 pub(crate) mod reduce;
@@ -31,5 +32,7 @@ pub(crate) fn unsupported(op: &'static str, reason: &str) -> CudaError {
     CudaError::Unsupported { op, reason: reason.to_string() }
 }
 
+#[cfg(test)]
+pub(crate) mod launches;
 #[cfg(test)]
 mod tests;

@@ -61,7 +61,7 @@ pub struct KernelLaunch {
     /// The kernel.
     pub spec: KernelSpec,
     /// Its arguments, in the order of its parameters and named like them.
-    pub args: SmallVec<[(&'static str, Arg); 16]>,
+    pub args: Vec<(&'static str, Arg)>,
     /// Thread blocks along each axis; a multiple of `cluster` along the first.
     pub grid: [u32; 3],
     /// Threads of a block.
@@ -75,7 +75,7 @@ pub struct KernelLaunch {
 impl KernelLaunch {
     /// A launch without arguments on a grid of one axis.
     pub fn new(spec: KernelSpec, blocks: u32, threads: u32) -> KernelLaunch {
-        let (args, grid) = (SmallVec::new(), [blocks, 1, 1]);
+        let (args, grid) = (Vec::with_capacity(16), [blocks, 1, 1]);
         KernelLaunch { spec, args, grid, threads, cluster: 1, shared_bytes: 0 }
     }
 

@@ -69,6 +69,10 @@ impl Target for CudaTarget {
         self.limits.arch.target
     }
 
+    fn activation_dtypes(&self) -> &'static [DType] {
+        &[DType::F32, DType::F16, DType::Bf16]
+    }
+
     fn select(&self, op: &OpInstance<'_>) -> Result<Kernel, CodegenError> {
         match refusal(op) {
             Some(reason) => Err(CodegenError { target: self.name(), op: op.op.mnemonic(), reason }),

@@ -46,4 +46,7 @@ macro_rules! headers {
 const HEADERS: &[(&str, &str)] = headers![
     "minuend/types.cuh",
     "minuend/generated.cuh",
+    "minuend/elementary.cuh",
+    "minuend/index.cuh",
+    "minuend/operands.cuh",
 ];

@@ -2,6 +2,7 @@
 
 use crate::problem::{Built, Problem, ProblemBuilder};
 use crate::random_values::Values;
+use half::{bf16, f16};
 use minuend::ir::ops::{BinaryOp, CompareOp, Slice, UnaryOp};
 use minuend::ir::{DType, Emit, Op, ValueId};
 
@@ -12,26 +13,37 @@ use super::{Problems, SIZES};
 const FUNCTION: f64 = 8.0;
 
 pub(super) fn list(problems: &mut Problems) {
-    problems.add(true, "unary random", |name| {
-        unary(name, Values::Within(6.0), Values::Between(0.01, 9.0))
+    let t = problems.activations;
+    problems.add(true, "unary random", move |name| {
+        unary(name, t, Values::Within(6.0), Values::Between(0.01, 9.0))
     });
-    problems.add(true, "unary special", |name| unary(name, special_reals(), special_reals()));
-    problems.add(true, "strided operands", strided_operands);
-    problems.add(true, "binary random", |name| binary(name, Values::Within(6.0)));
-    problems.add(true, "binary special", |name| binary(name, special_reals()));
+    problems.add(true, "unary special", move |name| {
+        unary(name, t, special_reals(t), special_reals(t))
+    });
+    problems.add(true, "strided operands", move |name| strided_operands(name, t));
+    problems.add(true, "binary random", move |name| binary(name, t, Values::Within(6.0)));
+    problems.add(true, "binary special", move |name| binary(name, t, special_reals(t)));
+    problems.add(true, "literals, sizes and counts", move |name| literals(name, t));
+    if t != DType::F32 {
+        problems.add(true, "casts", move |name| half_casts(name, t));
+        return;
+    }
     for dtype in [DType::I64, DType::I32] {
         problems.add(true, format!("integers {dtype}"), move |name| integers(name, dtype));
     }
     problems.add(true, "truth values", truth_values);
     problems.add(true, "casts", casts);
-    problems.add(true, "literals, sizes and counts", literals);
 }
 
-/// Reals at the ends of f32, and where functions have their limits.
-fn special_reals() -> Values {
+/// Reals at the ends of f32 and of the type, and where functions have their limits.
+fn special_reals(dtype: DType) -> Values {
     let infinity = f64::INFINITY;
     let tiny = f64::from(f32::MIN_POSITIVE);
-    let large = f64::from(f32::MAX);
+    let large = match dtype {
+        DType::F16 => f16::MAX.to_f64(),
+        DType::Bf16 => bf16::MAX.to_f64(),
+        _ => f64::from(f32::MAX),
+    };
     let (a, b) = ([0.0, -0.0, 1.0, -1.0, 0.5, tiny, -tiny], [large, -large, infinity, -infinity]);
     Values::Reals([&a[..], &b, &[f64::NAN, 1e-6, -1e-6, 88.0, -80.0, 1e4]].concat())
 }
@@ -48,10 +60,10 @@ fn is_positive_only(op: UnaryOp) -> bool {
     matches!(op, UnaryOp::Log | UnaryOp::Sqrt | UnaryOp::Rsqrt)
 }
 
-fn unary(name: &str, values: Values, positive: Values) -> Built<Problem> {
-    let mut b = ProblemBuilder::new(name)?;
-    let x = b.argument("x", DType::F32, "B S 5", values)?;
-    let y = b.argument("y", DType::F32, "B S 5", positive)?;
+fn unary(name: &str, t: DType, values: Values, positive: Values) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?.in_type(t);
+    let x = b.argument("x", t, "B S 5", values)?;
+    let y = b.argument("y", t, "B S 5", positive)?;
     for op in UnaryOp::ALL.into_iter().filter(|op| *op != UnaryOp::Not) {
         let operand = if is_positive_only(op) { y } else { x };
         let units = if matches!(op, UnaryOp::Neg | UnaryOp::Abs) { 0.0 } else { FUNCTION };
@@ -67,8 +79,8 @@ fn strided(b: &mut ProblemBuilder, x: ValueId) -> Built<ValueId> {
     Ok(b.graph.transpose(x, &[2, 1, 0])?)
 }
 
-fn strided_operands(name: &str) -> Built<Problem> {
-    let mut b = ProblemBuilder::new(name)?;
+fn strided_operands(name: &str, t: DType) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?.in_type(t);
     let x = b.reals("x", "B S 7")?;
     let y = b.reals("y", "B S 7")?;
     let (x, y) = (strided(&mut b, x)?, strided(&mut b, y)?);
@@ -82,7 +94,7 @@ fn strided_operands(name: &str) -> Built<Problem> {
     let halved = b.graph.cast(x, DType::I32)?;
     b.exact(halved);
     // [3, B, S] with [S], [B, 1], [1, 1, 1], [3, 1, S] and a scalar.
-    let scalar = b.graph.real(DType::F32, 1.5)?;
+    let scalar = b.graph.real(t, 1.5)?;
     let mut others = vec![scalar];
     for (name, shape) in [("a", "S"), ("b", "B 1"), ("c", "1 1 1"), ("d", "3 1 S")] {
         others.push(b.reals(name, shape)?);
@@ -97,12 +109,12 @@ fn strided_operands(name: &str) -> Built<Problem> {
     b.finish(&SIZES)
 }
 
-fn binary(name: &str, values: Values) -> Built<Problem> {
-    let mut b = ProblemBuilder::new(name)?;
-    let x = b.argument("x", DType::F32, "B S 1 9", values.clone())?;
-    let y = b.argument("y", DType::F32, "B S 13 1", values)?;
-    let base = b.argument("base", DType::F32, "B S 1 9", Values::Between(0.1, 3.0))?;
-    let exponent = b.argument("exponent", DType::F32, "B S 13 1", Values::Within(6.0))?;
+fn binary(name: &str, t: DType, values: Values) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?.in_type(t);
+    let x = b.argument("x", t, "B S 1 9", values.clone())?;
+    let y = b.argument("y", t, "B S 13 1", values)?;
+    let base = b.argument("base", t, "B S 1 9", Values::Between(0.1, 3.0))?;
+    let exponent = b.argument("exponent", t, "B S 13 1", Values::Within(6.0))?;
     for op in BinaryOp::ALL {
         // Each is one correctly rounded operation, or none.
         let units = match op {
@@ -172,7 +184,7 @@ fn casts(name: &str) -> Built<Problem> {
     let types = [DType::F32, DType::I64, DType::I32, DType::Bool];
     let mut operands = vec![
         b.argument("reals", DType::F32, "B S 7", Values::Within(300.0))?,
-        b.argument("special", DType::F32, "B S 17", special_reals())?,
+        b.argument("special", DType::F32, "B S 17", special_reals(DType::F32))?,
         b.argument("i64", DType::I64, "B S 12", special_ints(DType::I64))?,
         b.argument("i32", DType::I32, "B S 12", special_ints(DType::I32))?,
         b.argument("bool", DType::Bool, "B S 5", Values::Truth)?,
@@ -192,18 +204,53 @@ fn casts(name: &str) -> Built<Problem> {
     b.finish(&SIZES)
 }
 
-fn literals(name: &str) -> Built<Problem> {
-    let mut b = ProblemBuilder::new(name)?;
+/// Casts from a 16-bit type and to it: the nearest value, infinities and subnormal numbers included.
+fn half_casts(name: &str, t: DType) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?.in_type(t);
+    let (reals, special) = (Values::Within(300.0), special_reals(t));
+    let from_t = [
+        b.argument("reals", t, "B S 7", reals.clone())?,
+        b.argument("special", t, "B S 17", special.clone())?,
+    ];
+    for x in from_t {
+        for to in [DType::F32, DType::I64, DType::I32, DType::Bool] {
+            let value = b.graph.cast(x, to)?;
+            b.exact(value);
+        }
+    }
+    let other = if t == DType::F16 { DType::Bf16 } else { DType::F16 };
+    for dtype in [DType::F32, other] {
+        for (kind, values) in [("reals", reals.clone()), ("special", special.clone())] {
+            let x = b.argument(&format!("{kind}.{dtype}"), dtype, "B S 17", values)?;
+            let value = b.graph.cast(x, t)?;
+            b.exact(value);
+        }
+    }
+    let truth = b.argument("bool", DType::Bool, "B S 5", Values::Truth)?;
+    let value = b.graph.cast(truth, t)?;
+    b.exact(value);
+    for dtype in [DType::I64, DType::I32] {
+        let x = b.argument(&format!("{dtype}"), dtype, "B S 12", special_ints(dtype))?;
+        let value = b.graph.cast(x, t)?;
+        // On the way it may be rounded to f32.
+        b.relative(value, 1.0);
+    }
+    b.finish(&SIZES)
+}
+
+fn literals(name: &str, t: DType) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?.in_type(t);
     let x = b.reals("x", "B S 3")?;
     let size = b.graph.dim(&b.size("S")? + 3)?;
     b.exact(size);
     let count = b.graph.iota(b.size("S")?)?;
     b.exact(count);
-    let row = b.graph.reals(DType::F32, &[0.25, -3.5, 1e-3])?;
+    let row = b.graph.reals(t, &[0.25, -3.5, 1e-3])?;
     let sum = b.graph.add_values(x, row)?;
-    // The literal 1e-3 is rounded to f32, and so is the sum.
+    // The literal 1e-3 is rounded to the type, and so is the sum.
     let (abs, literals) = (b.abs(x)?, b.abs(row)?);
     let magnitude = b.graph.add_values(abs, literals)?;
     b.within(sum, 2.0, magnitude);
+    b.narrowed(1.0, 1.0);
     b.finish(&SIZES)
 }

@@ -20,23 +20,30 @@ const STORED: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
 const ARGUMENT_TYPES: [DType; 4] = [DType::F32, DType::I64, DType::I32, DType::Bool];
 
 pub(super) fn list(problems: &mut Problems) {
-    for dtype in ARGUMENT_TYPES {
+    let t = problems.activations;
+    let moved = if t == DType::F32 { &ARGUMENT_TYPES[..] } else { std::slice::from_ref(&t) };
+    for dtype in moved.iter().copied() {
         problems.add(true, format!("views {dtype}"), move |name| views(name, dtype));
         let make = move |name: &str| concatenations(name, dtype);
         problems.add(true, format!("concat {dtype}"), make);
     }
     for index_type in [DType::I64, DType::I32] {
-        let make = move |name: &str| gathers(name, index_type);
+        let make = move |name: &str| match t {
+            DType::F32 => gathers(name, index_type),
+            half => half_gathers(name, index_type, half),
+        };
         problems.add(true, format!("gather by {index_type}"), make);
     }
-    for dtype in STORED {
-        let make = move |name: &str| moved_weights(name, dtype);
-        problems.add(true, format!("moved weights {dtype}"), make);
+    if t == DType::F32 {
+        for dtype in STORED {
+            let make = move |name: &str| moved_weights(name, dtype);
+            problems.add(true, format!("moved weights {dtype}"), make);
+        }
     }
 }
 
 fn views(name: &str, dtype: DType) -> Built<Problem> {
-    let mut b = ProblemBuilder::new(name)?;
+    let mut b = ProblemBuilder::new(name)?.in_type(dtype);
     let x = b.argument("x", dtype, "B S 6 10", values_of(dtype))?;
     let swapped = b.graph.transpose(x, &[0, 2, 1, 3])?;
     b.exact(swapped);
@@ -107,6 +114,28 @@ fn gathers(name: &str, index_type: DType) -> Built<Problem> {
         let strided = b.graph.transpose(data, &[2, 0, 1])?;
         let rows = b.graph.gather(1, strided, ids)?;
         exact_as_f32(&mut b, rows)?;
+    }
+    b.finish(&SIZES[..4])
+}
+
+/// Rows of an embedding and of activations, of the width of a model and of one that fits no vector.
+fn half_gathers(name: &str, index_type: DType, t: DType) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?.in_type(t);
+    let ids = b.argument("ids", index_type, "B S", Values::Below(5))?;
+    let one = b.argument("one", index_type, "", Values::Below(5))?;
+    let table = b.weight("table", t, &[5, 256])?;
+    let odd = b.weight("odd", t, &[5, 6, 7])?;
+    for data in [table, odd, b.reals("data", "6 5 7")?] {
+        let axes = b.graph.ty(data).rank();
+        for axis in 0..axes {
+            for indices in [ids, one] {
+                let rows = b.graph.gather(axis, data, indices)?;
+                b.exact(rows);
+            }
+        }
+        let swapped = b.graph.swap_last_axes(data)?;
+        let rows = b.graph.gather(axes - 1, swapped, ids)?;
+        b.exact(rows);
     }
     b.finish(&SIZES[..4])
 }

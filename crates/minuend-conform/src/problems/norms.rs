@@ -1,6 +1,6 @@
 //! RMS norms, alone and behind a residual sum, and the gated linear unit.
 
-use crate::problem::{Built, Problem, ProblemBuilder};
+use crate::problem::{Built, Problem, ProblemBuilder, Sizes};
 use minuend::ir::ops::{RmsNorm, Slice};
 use minuend::ir::{DType, Emit, Op, Real};
 
@@ -9,19 +9,31 @@ use crate::accuracy::{DIVISION, EXP, EXP_BY_X, RSQRT};
 
 const STORED: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
 
+/// Widths of a model, which take a block of threads more than one round.
+const WIDE: [usize; 3] = [1000, 4096, 5120];
+
 pub(super) fn list(problems: &mut Problems) {
-    for dtype in STORED {
+    let t = problems.activations;
+    // Weights may stay as they are stored; in 16 bits they are in the type of the activations or wider.
+    let stored = if t == DType::F32 { &STORED[..] } else { &[t, DType::F32] };
+    for dtype in stored.iter().copied() {
         for features in [1, 7, 15, 16, 17, 64, 65, 129] {
-            let make = move |name: &str| rms_norm(name, features, dtype);
+            let make = move |name: &str| rms_norm(name, t, features, dtype, &SIZES);
             problems.add(features == 65, format!("rms_norm {features} {dtype}"), make);
         }
         for features in [2, 63, 64, 130] {
-            let make = move |name: &str| add_rms_norm(name, features, dtype);
+            let make = move |name: &str| add_rms_norm(name, t, features, dtype, &SIZES);
             problems.add(features == 63, format!("add_rms_norm {features} {dtype}"), make);
         }
     }
+    for features in WIDE {
+        let make = move |name: &str| rms_norm(name, t, features, t, &SIZES[..3]);
+        problems.add(features == 4096, format!("wide rms_norm {features}"), make);
+        let make = move |name: &str| add_rms_norm(name, t, features, t, &SIZES[..3]);
+        problems.add(features == 4096, format!("wide add_rms_norm {features}"), make);
+    }
     for inner in [1, 7, 65] {
-        problems.add(inner > 1, format!("swiglu {inner}"), move |name| swiglu(name, inner));
+        problems.add(inner > 1, format!("swiglu {inner}"), move |name| swiglu(name, t, inner));
     }
 }
 
@@ -38,8 +50,14 @@ fn units(features: usize) -> f64 {
     features as f64 / 2.0 + 8.0
 }
 
-fn rms_norm(name: &str, features: usize, dtype: DType) -> Built<Problem> {
-    let mut b = ProblemBuilder::new(name)?;
+fn rms_norm(
+    name: &str,
+    t: DType,
+    features: usize,
+    dtype: DType,
+    sizes: &[Sizes<'_>],
+) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?.in_type(t);
     let x = b.reals("x", &format!("B S {features}"))?;
     let w = b.weight("w", dtype, &[features])?;
     let y = b.graph.value(Op::RmsNorm(norm()), &[x, w])?;
@@ -57,11 +75,17 @@ fn rms_norm(name: &str, features: usize, dtype: DType) -> Built<Problem> {
     b.relative(y, units(features));
     b.built_in_slack(2.0 * RSQRT);
     b.launches("rms_norm", 3);
-    b.finish(&SIZES)
+    b.finish(sizes)
 }
 
-fn add_rms_norm(name: &str, features: usize, dtype: DType) -> Built<Problem> {
-    let mut b = ProblemBuilder::new(name)?;
+fn add_rms_norm(
+    name: &str,
+    t: DType,
+    features: usize,
+    dtype: DType,
+    sizes: &[Sizes<'_>],
+) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?.in_type(t);
     let w = b.weight("w", dtype, &[features])?;
     let (x, r) = (format!("B S {features}"), format!("S B {}", features + 3));
     let (x, r) = (b.reals("x", &x)?, b.reals("r", &r)?);
@@ -72,14 +96,16 @@ fn add_rms_norm(name: &str, features: usize, dtype: DType) -> Built<Problem> {
         b.relative(node.result(0), 1.0);
         // The rounding of the sum reaches the norm through its element and its mean.
         b.relative(node.result(1), units(features) + 2.0);
+        // So does its rounding to the type in which it is stored.
+        b.narrowed(2.0, 2.0);
         b.built_in_slack(2.0 * RSQRT);
     }
     b.launches("add_rms_norm", 2);
-    b.finish(&SIZES)
+    b.finish(sizes)
 }
 
-fn swiglu(name: &str, inner: usize) -> Built<Problem> {
-    let mut b = ProblemBuilder::new(name)?;
+fn swiglu(name: &str, t: DType, inner: usize) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?.in_type(t);
     let packed = b.reals("packed", &format!("B S {}", 2 * inner))?;
     let gate = b.graph.slice(packed, Slice::range(2, 0, inner))?;
     let up = b.graph.slice(packed, Slice::range(2, inner, 2 * inner))?;
@@ -89,6 +115,7 @@ fn swiglu(name: &str, inner: usize) -> Built<Problem> {
         let y = b.graph.value(Op::Swiglu, &[gate, up])?;
         // As a sigmoid, and two products.
         b.relative(y, 10.0);
+        b.narrowed(0.0, 1.0);
         b.built_in_slack(SWIGLU_BUILT_IN);
     }
     b.launches("swiglu", 3);

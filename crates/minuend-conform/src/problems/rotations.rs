@@ -7,21 +7,27 @@ use minuend::ir::{DType, Emit, Op, Real, ValueId};
 
 use super::{Problems, SIZES};
 
-/// Positions are below this.
-const POSITIONS: i64 = 300;
+/// Positions are below one of these: of a short text, and of the longest that models are made for.
+const POSITIONS: [i64; 2] = [300, 131_072];
 
 /// Roundings of an angle in f32: of the frequency and of the product.
-const ANGLE: f64 = 2.0 * POSITIONS as f64;
+fn angle(positions: i64) -> f64 {
+    2.0 * positions as f64
+}
 
 pub(super) fn list(problems: &mut Problems) {
+    let t = problems.activations;
     for layout in [RopeLayout::Interleaved, RopeLayout::HalfSplit] {
-        for features in [2, 16, 64] {
-            for theta in [1e4, 5e5] {
-                let op = Rope { layout, theta: Real::new(theta) };
+        for theta in [1e4, 5e5] {
+            let op = Rope { layout, theta: Real::new(theta) };
+            for features in [2, 16, 64] {
                 let name = format!("rope {} {features} theta {theta}", layout.name());
                 let is_quick = features == 16 && theta == 1e4;
-                problems.add(is_quick, name, move |name| rope(name, features, op));
+                let make = move |name: &str| rope(name, t, features, op, POSITIONS[0]);
+                problems.add(is_quick, name, make);
             }
+            let name = format!("rope {} 128 theta {theta}, far", layout.name());
+            problems.add(theta == 5e5, name, move |name| rope(name, t, 128, op, POSITIONS[1]));
         }
     }
 }
@@ -49,7 +55,13 @@ fn partners(b: &mut ProblemBuilder, x: ValueId, layout: RopeLayout) -> Built<Val
     }
 }
 
-fn rotation(b: &mut ProblemBuilder, x: ValueId, positions: ValueId, op: Rope) -> Built<()> {
+fn rotation(
+    b: &mut ProblemBuilder,
+    x: ValueId,
+    positions: ValueId,
+    op: Rope,
+    angle: f64,
+) -> Built<()> {
     let y = b.graph.value(Op::Rope(op), &[x, positions])?;
     let partners = partners(b, x, op.layout)?;
     let (own, other) = (b.abs(x)?, b.abs(partners)?);
@@ -58,23 +70,24 @@ fn rotation(b: &mut ProblemBuilder, x: ValueId, positions: ValueId, op: Rope) ->
     b.within(y, 5.0, magnitude);
     // In primitive ops the angle is f32: frequency and product are rounded, each by at most half an
     // ulp of an angle below the largest position, which is up to one rounding of it.
-    b.decomposed_within(5.0 + ANGLE);
-    // Without f64, so it is in the kernel.
-    b.built_in_slack(ANGLE);
+    b.decomposed_within(5.0 + angle);
+    // Without f64, so it is in the kernel, which rounds once more by an ulp as it takes turns away.
+    b.built_in_slack(2.0 * angle);
     Ok(())
 }
 
-fn rope(name: &str, features: usize, op: Rope) -> Built<Problem> {
-    let mut b = ProblemBuilder::new(name)?;
-    let per_token = Values::Below(POSITIONS);
+fn rope(name: &str, t: DType, features: usize, op: Rope, positions: i64) -> Built<Problem> {
+    let mut b = ProblemBuilder::new(name)?.in_type(t);
+    let angle = angle(positions);
+    let per_token = Values::Below(positions);
     let shared = b.argument("shared", DType::I64, "S", per_token.clone())?;
     let own = b.argument("own", DType::I64, "B S", per_token)?;
     let x = b.reals("x", &format!("B S 3 {features}"))?;
     let heads = b.graph.transpose(x, &[0, 2, 1, 3])?;
     let dense = b.reals("dense", &format!("B 1 S {features}"))?;
     for positions in [shared, own] {
-        rotation(&mut b, heads, positions, op)?;
-        rotation(&mut b, dense, positions, op)?;
+        rotation(&mut b, heads, positions, op, angle)?;
+        rotation(&mut b, dense, positions, op, angle)?;
     }
     // One pair turns by the position itself, whatever theta is: primitive ops do not say it.
     if features > 2 {

@@ -5,7 +5,7 @@ use minuend_ir::{
     DType, Dim, Emit, Emitted, Graph, SymbolError, SymbolTable, TensorType, TypeError, ValueId,
 };
 
-use super::primitive::{linear, rms_norm, widened};
+use super::primitive::{linear, rms_norm};
 use crate::{ModelConfig, ModelError, StoredDtype};
 
 /// Largest batch that graphs are made for.
@@ -24,21 +24,31 @@ pub enum LogitRows {
 /// Name of the output with the most likely next token of each sequence.
 pub const TOKEN_OUTPUT: &str = "token";
 
-/// The graph of a language model in f32 activations.
+/// The graph of a language model whose activations are of one float type, f32, f16 or bf16.
 ///
 /// Argument `input_ids i64 [B, S]`; output `logits f32`; for each layer the states `past_keys.N` and
-/// `past_values.N`, `f32 [B, kv_heads, P, d]`. With [`LogitRows::Last`] the second output is
-/// [`TOKEN_OUTPUT`], `i64 [B, 1]`: the id of the largest finite logit, of equals the lowest, or -1 if no
-/// logit is finite. `stored` gives the element type of each stored tensor.
+/// `past_values.N`, `[B, kv_heads, P, d]` in the type of the activations. With [`LogitRows::Last`] the
+/// second output is [`TOKEN_OUTPUT`], `i64 [B, 1]`: the id of the largest finite logit, of equals the
+/// lowest, or -1 if no logit is finite. `stored` gives the element type of each stored tensor.
+///
+/// In f32, weights are declared as they are stored and widened where they are used. In f16 or bf16 they
+/// are declared in that type, and whoever loads them converts what is stored otherwise. Norms, rotations
+/// and softmax are written in f32 with casts around them.
 ///
 /// # Errors
-/// [`ModelError::Graph`] or [`ModelError::Symbols`] when sizes of the config do not fit each other.
+/// [`ModelError::Graph`] or [`ModelError::Symbols`] when sizes of the config do not fit each other, or
+/// the activations are of no float type.
 pub fn language_model(
     config: &ModelConfig,
     stored: &dyn Fn(&str) -> StoredDtype,
     rows: LogitRows,
+    activations: DType,
 ) -> Result<Graph, ModelError> {
-    Ok(build(config, stored, rows, symbols(config)?)?)
+    let declared = |name: &str| match activations {
+        DType::F32 => stored(name).dtype(),
+        other => other,
+    };
+    Ok(build(config, &declared, rows, activations, symbols(config)?)?)
 }
 
 fn symbols(config: &ModelConfig) -> Result<SymbolTable, SymbolError> {
@@ -53,8 +63,9 @@ fn symbols(config: &ModelConfig) -> Result<SymbolTable, SymbolError> {
 
 fn build(
     config: &ModelConfig,
-    stored: &dyn Fn(&str) -> StoredDtype,
+    declared: &dyn Fn(&str) -> DType,
     rows: LogitRows,
+    activations: DType,
     symbols: SymbolTable,
 ) -> Result<Graph, TypeError> {
     let size = |name| symbols.lookup(name).unwrap_or_default();
@@ -66,8 +77,18 @@ fn build(
     let index = graph.iota(tokens.clone())?;
     let positions = graph.add_values(index, offset)?;
     graph.set_name(positions, "positions");
-    let mut decoder =
-        Decoder { config, stored, graph, batch, tokens, past, positions, next_states: Vec::new() };
+    let next_states = Vec::new();
+    let mut decoder = Decoder {
+        config,
+        declared,
+        activations,
+        graph,
+        batch,
+        tokens,
+        past,
+        positions,
+        next_states,
+    };
 
     let mut x = decoder.embedding(ids)?;
     for layer in 0..config.layers {
@@ -89,7 +110,10 @@ fn build(
 /// A decoder while its graph is built.
 pub(super) struct Decoder<'c> {
     pub(super) config: &'c ModelConfig,
-    stored: &'c dyn Fn(&str) -> StoredDtype,
+    /// Element types in which the graph has weights.
+    declared: &'c dyn Fn(&str) -> DType,
+    /// Element type of all values between weights and logits.
+    activations: DType,
     pub(super) graph: Graph,
     /// `B`.
     pub(super) batch: Dim,
@@ -108,9 +132,18 @@ impl Decoder<'_> {
         Dim::from(self.config.head_dim)
     }
 
-    /// A stored tensor in f32.
+    /// A stored tensor in the type of the activations.
     pub(super) fn weight(&mut self, name: &str, shape: &[usize]) -> Emitted {
-        widened(&mut self.graph, name, (self.stored)(name), shape)
+        let weight = self.declared_weight(name, shape)?;
+        self.graph.cast(weight, self.activations)
+    }
+
+    /// A stored tensor in the type in which the graph declares it.
+    fn declared_weight(&mut self, name: &str, shape: &[usize]) -> Emitted {
+        let ty = TensorType::fixed((self.declared)(name), shape);
+        let weight = self.graph.weight(name, ty)?;
+        self.graph.set_name(weight, name);
+        Ok(weight)
     }
 
     /// `x W^T`, plus the bias where this kind of layer has one.
@@ -130,26 +163,22 @@ impl Decoder<'_> {
         self.graph.add_values(projected, bias)
     }
 
-    /// A cache of earlier tokens: `f32 [B, kv_heads, P, d]`.
+    /// A cache of earlier tokens: `[B, kv_heads, P, d]`.
     pub(super) fn past_state(&mut self, name: &str) -> Emitted {
         let shape =
             [self.batch.clone(), self.config.kv_heads.into(), self.past.clone(), self.head_dim()];
-        self.graph.state(name, TensorType::new(DType::F32, shape))
+        self.graph.state(name, TensorType::new(self.activations, shape))
     }
 
     fn embedding(&mut self, ids: ValueId) -> Emitted {
         let table = self.table(crate::shapes::EMBEDDING)?;
         let rows = self.graph.gather(0, table, ids)?;
-        self.graph.cast(rows, DType::F32)
+        self.graph.cast(rows, self.activations)
     }
 
-    /// A `[vocab, hidden]` matrix as stored.
+    /// A `[vocab, hidden]` matrix as declared.
     fn table(&mut self, name: &str) -> Emitted {
-        let (config, dtype) = (self.config, (self.stored)(name).dtype());
-        let ty = TensorType::fixed(dtype, &[config.vocab_size, config.hidden_size]);
-        let table = self.graph.weight(name, ty)?;
-        self.graph.set_name(table, name);
-        Ok(table)
+        self.declared_weight(name, &[self.config.vocab_size, self.config.hidden_size])
     }
 
     fn norm(&mut self, name: &str, x: ValueId) -> Emitted {
@@ -180,6 +209,7 @@ impl Decoder<'_> {
         self.projection(&format!("{prefix}.down_proj"), gated, self.config.hidden_size)
     }
 
+    /// Logits in f32: they decide between tokens, which 16 bits would tie.
     fn head(&mut self, x: ValueId, rows: LogitRows) -> Emitted {
         let x = match rows {
             LogitRows::All => x,
@@ -192,7 +222,8 @@ impl Decoder<'_> {
         let name =
             if self.config.tied_head { crate::shapes::EMBEDDING } else { crate::shapes::HEAD };
         let table = self.table(name)?;
-        let table = self.graph.cast(table, DType::F32)?;
-        linear(&mut self.graph, x, table)
+        let table = self.graph.cast(table, self.activations)?;
+        let logits = linear(&mut self.graph, x, table)?;
+        self.graph.cast(logits, DType::F32)
     }
 }

@@ -2,9 +2,7 @@
 
 use minuend_ir::decompose::decompose;
 use minuend_ir::ops::RmsNorm;
-use minuend_ir::{DType, Emit, Emitted, Graph, Op, Real, TensorType, ValueId};
-
-use crate::StoredDtype;
+use minuend_ir::{Emit, Emitted, Graph, Op, Real, ValueId};
 
 /// Adds an op through its decomposition, all the way down to primitive ops.
 pub(super) fn primitive(graph: &mut Graph, op: Op, operands: &[ValueId]) -> Emitted {
@@ -12,18 +10,6 @@ pub(super) fn primitive(graph: &mut Graph, op: Op, operands: &[ValueId]) -> Emit
         Some([result, ..]) => Ok(*result),
         _ => graph.value(op, operands),
     }
-}
-
-/// A stored tensor, widened to the type of the activations.
-pub(super) fn widened(
-    graph: &mut Graph,
-    name: &str,
-    stored: StoredDtype,
-    shape: &[usize],
-) -> Emitted {
-    let weight = graph.weight(name, TensorType::fixed(stored.dtype(), shape))?;
-    graph.set_name(weight, name);
-    graph.cast(weight, DType::F32)
 }
 
 /// `x W^T`: a linear layer as checkpoints store it, `[out, in]`.

@@ -1,11 +1,54 @@
-use minuend_ir::ops::*;
+//! Attention and differential attention.
+//!
+//! Both are one set of kernels. Differential attention is two streams of softmax over the keys that a
+//! thread block reads once, and the difference of their normalised outputs.
+
+mod decode;
+mod forward_mma;
+mod forward_simt;
+mod forward_wgmma;
+mod problem;
+
+use minuend_ir::ops::{Attention, DiffAttention};
+
 use crate::cuda::error::CudaError;
-use crate::cuda::families::unsupported;
+use crate::cuda::families::attention::problem::Problem;
 use crate::cuda::launch::Works;
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::template::Template;
-use crate::place::{LaunchPlaces, TensorPlace};
+use crate::place::LaunchPlaces;
 
 pub(crate) const TEMPLATES: &[Template] = &[];
-pub(crate) fn attention(_: Attention, _: &LaunchPlaces<'_>, _: &CudaLimits) -> Result<Works, CudaError> { Err(unsupported("attention", "not written yet")) }
-pub(crate) fn diff_attention(_: DiffAttention, _: &LaunchPlaces<'_>, _: &CudaLimits) -> Result<Works, CudaError> { Err(unsupported("diff_attention", "not written yet")) }
+
+pub(crate) fn attention(
+    op: Attention,
+    launch: &LaunchPlaces<'_>,
+    limits: &CudaLimits,
+) -> Result<Works, CudaError> {
+    works(&Problem::of(launch, op, false)?, limits)
+}
+
+pub(crate) fn diff_attention(
+    op: DiffAttention,
+    launch: &LaunchPlaces<'_>,
+    limits: &CudaLimits,
+) -> Result<Works, CudaError> {
+    works(&Problem::of(launch, op.attention(), true)?, limits)
+}
+
+/// The first kernel that covers the launch, best first.
+fn works(problem: &Problem<'_>, limits: &CudaLimits) -> Result<Works, CudaError> {
+    if let Some(works) = decode::works(problem, limits)? {
+        return Ok(works);
+    }
+    if let Some(works) = forward_wgmma::works(problem, limits)? {
+        return Ok(works);
+    }
+    if let Some(works) = forward_mma::works(problem, limits)? {
+        return Ok(works);
+    }
+    forward_simt::works(problem)
+}
+
+#[cfg(test)]
+mod tests;

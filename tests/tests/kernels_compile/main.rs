@@ -1,0 +1,178 @@
+//! Every kernel file of the CUDA target, in every combination of its parameters, through NVIDIA's compiler
+//! for the architectures that it is made for. One named test for each: `sm_90a matmul/few_rows ROWS=4`.
+//!
+//! A kernel that compiles may still be slow in a way that only the compiler tells: it keeps registers in
+//! memory, or it runs matrix products one after the other. Both are faults here. Needs no GPU; `.ci/cuda-compiler`
+//! gets the compiler and the disassembler where no toolkit is installed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod compiler_log;
+mod machine_code;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use minuend_codegen::cuda::{
+    ARCHES, Arch, KernelSource, KernelSpec, Template, specialise, templates,
+};
+use minuend_runtime_cuda::nvrtc::{Nvrtc, NvrtcError};
+
+use machine_code::Disassembler;
+
+/// Architectures that stand for all: the oldest, the one with every engine, and the newest without products of
+/// warpgroups.
+const COMPILED_FOR: [&str; 3] = ["sm_80", "sm_90a", "sm_120a"];
+
+/// Most shared memory that a kernel may declare in its text; more is asked for at launch.
+const MOST_STATIC_SHARED: u32 = 48 << 10;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials: Vec<Trial> = compiler_log::trials();
+    trials.extend(machine_code::trials());
+    match Nvrtc::load() {
+        Ok(compiler) => trials.extend(with_compiler(compiler)),
+        Err(NvrtcError::Missing(_)) => eprintln!("skipped: NVRTC not found"),
+        Err(error) => trials.push(Trial::test("compiler", move || Err(error.to_string().into()))),
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn with_compiler(compiler: Nvrtc) -> Vec<Trial> {
+    let disassembler = Disassembler::find().map(Arc::new);
+    if disassembler.is_none() {
+        eprintln!("skipped: nvdisasm not found, only the compiler's log is checked");
+    }
+    let check = Check { compiler, disassembler };
+    let mut trials = faults_are_found(&check);
+    for arch in ARCHES.iter().filter(|arch| COMPILED_FOR.contains(&arch.name)) {
+        for template in templates().filter(|template| template.needs.met_by(arch)) {
+            for spec in (template.rows)() {
+                let check = check.clone();
+                let name = format!("{} {}", arch.name, spec.label());
+                trials.push(Trial::test(name, move || check.row(template, &spec, arch)));
+            }
+        }
+    }
+    trials
+}
+
+/// What kernels are checked with.
+#[derive(Clone)]
+struct Check {
+    compiler: Nvrtc,
+    disassembler: Option<Arc<Disassembler>>,
+}
+
+impl Check {
+    fn row(&self, template: &Template, spec: &KernelSpec, arch: &Arch) -> Result<(), Failed> {
+        let source = specialise(spec, arch).map_err(|error| error.to_string())?;
+        let faults = self.faults(&source, &(template.opcodes)(spec))?;
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("\n").into()) }
+    }
+
+    /// Everything that is wrong with a kernel that compiles.
+    fn faults(&self, source: &KernelSource, opcodes: &[&str]) -> Result<Vec<String>, Failed> {
+        let compiled = self.compiler.compile(source, true)?;
+        let mut faults = compiler_log::faults(&compiled.log, source.entry, MOST_STATIC_SHARED);
+        if let Some(disassembler) = &self.disassembler {
+            let code = disassembler.listing(&compiled.cubin)?;
+            faults.extend(machine_code::faults(&code, opcodes));
+        }
+        Ok(faults)
+    }
+}
+
+/// A kernel for the tests of this program.
+fn source(text: &'static str) -> KernelSource {
+    KernelSource {
+        label: "kernel".into(),
+        file: "kernel.cu".into(),
+        text,
+        headers: Vec::new(),
+        options: vec!["--gpu-architecture=sm_80".into()],
+        entry: "kernel",
+    }
+}
+
+/// Adds up a row of floats: nothing is wrong with it.
+const SOUND: &str = r#"
+extern "C" __global__ void kernel(const float* x, float* sum, int count) {
+    float total = 0.0f;
+    for (int i = 0; i < count; ++i) total += x[i];
+    *sum = total;
+}
+"#;
+
+/// Holds 64 floats in 32 registers.
+const SPILLING: &str = r#"
+extern "C" __global__ void __launch_bounds__(1024, 2) kernel(const float* x, float* y, int count) {
+    float held[64];
+    #pragma unroll
+    for (int i = 0; i < 64; ++i) held[i] = x[i * count];
+    __syncthreads();
+    #pragma unroll
+    for (int i = 0; i < 64; ++i) y[i * count] = held[63 - i] * held[i];
+}
+"#;
+
+/// Indexes an array by what it reads, so that it lies in memory.
+const IN_MEMORY: &str = r#"
+extern "C" __global__ void kernel(const int* at, float* y, int count) {
+    float held[64];
+    for (int i = 0; i < count; ++i) held[at[i] & 63] = i;
+    *y = held[at[count] & 63];
+}
+"#;
+
+/// Declares more shared memory than a kernel may.
+const TOO_MUCH_SHARED: &str = r#"
+extern "C" __global__ void kernel(float* y) {
+    __shared__ float held[16384];
+    held[threadIdx.x] = y[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = held[blockDim.x - 1 - threadIdx.x];
+}
+"#;
+
+/// That the faults that this program looks for are found.
+fn faults_are_found(check: &Check) -> Vec<Trial> {
+    let trial = |name: &str, text, opcodes: &'static [&'static str], expected: &'static [&str]| {
+        let check = check.clone();
+        Trial::test(format!("finds {name}"), move || {
+            let found = match check.faults(&source(text), opcodes) {
+                Ok(faults) => faults,
+                Err(refused) => vec![refused.message().unwrap_or_default().to_string()],
+            };
+            for fault in expected {
+                if !found.iter().any(|found| found.contains(fault)) {
+                    return Err(format!("found {found:?}, expected '{fault}'").into());
+                }
+            }
+            if expected.is_empty() && !found.is_empty() {
+                return Err(format!("found {found:?} in a sound kernel").into());
+            }
+            Ok(())
+        })
+    };
+    let mut trials = vec![
+        trial("nothing in a sound kernel", SOUND, &[], &[]),
+        trial("spilled registers", SPILLING, &[], &["spill"]),
+        trial("arrays in memory", IN_MEMORY, &[], &["stack frame"]),
+        trial("too much shared memory", TOO_MUCH_SHARED, &[], &["shared"]),
+        trial(
+            "errors",
+            "extern \"C\" __global__ void kernel() { x; }",
+            &[],
+            &["error: identifier"],
+        ),
+    ];
+    if check.disassembler.is_some() {
+        trials.push(trial("opcodes", SOUND, &["FADD", "LDG.E"], &[]));
+        trials.push(trial("missing opcodes", SOUND, &["FADD", "HMMA"], &["no HMMA"]));
+        trials.push(trial("local memory", SPILLING, &[], &["STL", "LDL"]));
+    }
+    trials
+}
