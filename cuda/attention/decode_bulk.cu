@@ -1,9 +1,10 @@
 // Attention of few query tokens over many keys, which the bulk copy engine brings in.
 //
-// Blocks: K/V heads along x, splits of the keys along y, batch elements along z. See
-// minuend/attention/decode_block.cuh; the number of keys and splits may change from launch to launch.
+// Blocks: splits of the keys along x, K/V heads along y, batch elements along z. See
+// minuend/attention/decode_block.cuh. The number of keys and splits may change between launches.
 
 #include "minuend/attention/decode_block.cuh"
+#include "minuend/attention/decode_mma.cuh"
 
 #ifndef ELEMENT
 #define ELEMENT minuend::bf16
@@ -35,11 +36,12 @@
 #ifndef ROW_TILES
 #define ROW_TILES 1
 #endif
-#ifndef TILE_KEYS
-#define TILE_KEYS 16
-#endif
 #ifndef STAGES
 #define STAGES 3
+#endif
+// Blocks of a cluster, which merge their results without a detour. It divides the number of splits.
+#ifndef CLUSTER
+#define CLUSTER 1
 #endif
 // What the launch provides.
 #ifndef SHARED_BYTES
@@ -49,13 +51,16 @@
 namespace {
 
 using Shape = minuend::DecodeShape<ELEMENT, HEAD_DIM, VALUE_DIM, STREAMS, GROUP, QUERIES, RINGS,
-                                   ROW_WARPS, ROW_TILES, TILE_KEYS, STAGES>;
+                                   ROW_WARPS, ROW_TILES, 16, STAGES, CLUSTER>;
+using Block = minuend::DecodeBlock<Shape, minuend::MmaProducts<Shape>>;
+
 static_assert(Shape::shared_bytes <= SHARED_BYTES, "the launch gives less than the block takes");
 
 }  // namespace
 
-// Strides: batches, heads, tokens. The maps' axes are 64 columns, keys, groups of 64 columns, K/V heads
-// and batches; a copy moves TILE_KEYS keys. Block i along y has chunk keys from first_key + i * chunk on.
+// Strides: batches, heads, tokens. The maps' axes are 64 columns, keys, groups of 64 columns, K/V
+// heads and batches; a copy moves 16 keys. Block i along x has chunk keys from first_key + i * chunk
+// on.
 extern "C" __global__ __launch_bounds__(32 * RINGS * ROW_WARPS, 1) void decode_bulk(
     const ELEMENT* __restrict__ q, const minuend::Strides q_strides,
     const __grid_constant__ minuend::TensorMap k_map,
@@ -65,8 +70,8 @@ extern "C" __global__ __launch_bounds__(32 * RINGS * ROW_WARPS, 1) void decode_b
     unsigned int* counters, int keys, int reach, int window, int first_key, int chunk,
     float scale_log2) {
     extern __shared__ __align__(1024) unsigned char shared[];
-    const int kv_head = blockIdx.x;
-    const int split = blockIdx.y;
+    const int kv_head = blockIdx.y;
+    const int split = blockIdx.x;
     const int batch = blockIdx.z;
     minuend::BulkRing<Shape::Ring> ring;
     ring.keys = &k_map;
@@ -78,5 +83,5 @@ extern "C" __global__ __launch_bounds__(32 * RINGS * ROW_WARPS, 1) void decode_b
     const auto operands = minuend::decode_operands<Shape>(
         q, q_strides, lambda, lambda_strides, out, out_strides, vectors, logsumexps, counters,
         minuend::VisibleKeys{keys, reach, window}, scale_log2);
-    minuend::DecodeBlock<Shape>::run(ring, operands, split, gridDim.y, begin, end, shared);
+    Block::run(ring, operands, split, gridDim.x, begin, end, shared);
 }

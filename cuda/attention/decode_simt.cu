@@ -1,10 +1,10 @@
-// Attention of few query tokens over many keys in f32 arithmetic, for f32 activations and for whatever
-// the kernels of matrix instructions do not take.
+// Attention of few query tokens over many keys in f32 arithmetic, for f32 activations and for
+// whatever the kernels of matrix instructions do not take.
 //
-// Blocks: K/V heads and their blocks of ROWS query rows along x, splits of the keys along y, batch
-// elements along z. Row r of a K/V head is query head r % group of its group at token r / group. A block's
-// warps take KEYS keys in turn. The lanes of a warp read whole rows of keys and values: lane i has
-// elements i * WIDTH .. of every 32 * WIDTH, of the queries and of the sums too.
+// Blocks: splits of the keys along x, K/V heads and their blocks of ROWS query rows along y, batch
+// elements along z. Row r of a K/V head is query head r % group of its group at token r / group. A
+// block's warps take step_keys keys in turn. The lanes of a warp read whole rows of keys and values:
+// lane i has elements i * WIDTH .. of every 32 * WIDTH, of the queries and of the sums too.
 
 #include "minuend/attention/merge.cuh"
 #include "minuend/floats.cuh"
@@ -34,14 +34,19 @@
 #define WIDTH 4
 #endif
 
+// Warps of a block: as many as have registers, so that enough reads are under way.
+#ifndef WARPS
+#define WARPS 12
+#endif
+
 namespace {
 
 using Element = ELEMENT;
 using minuend::MergeTarget;
 using minuend::VisibleKeys;
 
-constexpr int threads = 256;
-constexpr int warps = threads / 32;
+constexpr int warps = WARPS;
+constexpr int threads = 32 * WARPS;
 // Keys of a warp's step; its scores are one for each lane or fewer.
 constexpr int step_keys = 4;
 constexpr int step_scores = step_keys * ROWS;
@@ -125,8 +130,8 @@ struct LaneRow {
     }
 };
 
-// Sums each of the first N values over the 2 * Distance lanes whose numbers differ in bits up to that of
-// Distance. Of 32 lanes, lane i gets sum i / (32 / N).
+// Sums each of the first N values over the 2 * Distance lanes whose numbers differ in bits up to that
+// of Distance. Of 32 lanes, lane i gets sum i / (32 / N).
 template <int N, int Distance, int Size>
 __device__ __forceinline__ float sum_over_lanes(float (&values)[Size]) {
     if constexpr (Distance == 0) {
@@ -151,7 +156,7 @@ __device__ __forceinline__ float sum_over_lanes(float (&values)[Size]) {
 struct WarpRows {
     LaneRow<VALUE_DIM> sums[ROWS];
     // Of row lane / score_lanes % ROWS: the maximum, and the sum over the lane's keys.
-    float most = minuend::NO_SCORE;
+    float most = minuend::no_score;
     float total = 0.0f;
 
     // A lane that has the maximum of a row.
@@ -198,8 +203,9 @@ struct WarpRows {
             for (int i = 0; i < LaneRow<VALUE_DIM>::vectors; ++i) {
                 const int column = LaneRow<VALUE_DIM>::column(i);
                 if (column < Merge::columns) {
-                    minuend::store_floats<float>(vectors + row * Merge::pitch + column,
-                                                 sums[row].at[i]);
+                    using Floats = minuend::Vector<float, WIDTH>;
+                    *reinterpret_cast<Floats*>(vectors + row * Merge::pitch + column) =
+                        *reinterpret_cast<const Floats*>(sums[row].at[i]);
                 }
             }
         }
@@ -208,10 +214,10 @@ struct WarpRows {
 
 }  // namespace
 
-// Strides: batches, heads, tokens. `group` counts the query heads of a K/V head. Block i along y has
-// chunk keys from first_key + i * chunk on. Splits leave vectors [splits, ROWS, columns] and logsumexps
-// [splits, ROWS] for every block along x and z.
-extern "C" __global__ __launch_bounds__(256, 1) void decode_simt(
+// Strides: batches, heads, tokens. `group` counts the query heads of a K/V head. Block i along x has
+// chunk keys from first_key + i * chunk on. Splits leave vectors [splits, rows, columns] and
+// logsumexps [splits, rows] for every block along y and z, ROWS rows apart.
+extern "C" __global__ __launch_bounds__(32 * WARPS, 1) void decode_simt(
     const ELEMENT* __restrict__ q, const minuend::Strides q_strides,
     const ELEMENT* __restrict__ k, const minuend::Strides k_strides,
     const ELEMENT* __restrict__ v, const minuend::Strides v_strides,
@@ -226,10 +232,10 @@ extern "C" __global__ __launch_bounds__(256, 1) void decode_simt(
 
     const int lane = threadIdx.x % 32;
     const int warp = threadIdx.x / 32;
-    const int kv_head = blockIdx.x / row_blocks;
-    const int first_row = blockIdx.x % row_blocks * ROWS;
-    const int split = blockIdx.y;
-    const int splits = gridDim.y;
+    const int kv_head = blockIdx.y / row_blocks;
+    const int first_row = blockIdx.y % row_blocks * ROWS;
+    const int split = blockIdx.x;
+    const int splits = gridDim.x;
     const int batch = blockIdx.z;
     const int rows = min(ROWS, group * queries - first_row);
     const int begin = first_key + split * chunk;
@@ -240,7 +246,7 @@ extern "C" __global__ __launch_bounds__(256, 1) void decode_simt(
     const Element* values_at = v + batch * v_strides.at[0] + kv_head * v_strides.at[1];
     LaneRow<HEAD_DIM> key[step_keys];
     LaneRow<VALUE_DIM> value[step_keys];
-    // Keys behind the last repeat it.
+    // Keys behind the last are read as the last.
     const auto load_keys = [&](int from) {
 #pragma unroll
         for (int i = 0; i < step_keys; ++i) {
@@ -290,7 +296,10 @@ extern "C" __global__ __launch_bounds__(256, 1) void decode_simt(
                 scores[i * ROWS + row] = query[row].dot(key[i]);
             }
         }
-        load_keys(at + warps * step_keys);
+        const int next = at + warps * step_keys;
+        if (next < end) {
+            load_keys(next);
+        }
         float score = sum_over_lanes<step_scores, 16>(scores) * scale;
         if (at + score_key < low || at + score_key >= high) {
             score = -minuend::infinity();
@@ -304,7 +313,9 @@ extern "C" __global__ __launch_bounds__(256, 1) void decode_simt(
                 state.sums[row].add(__shfl_sync(~0u, weight, from), value[i]);
             }
         }
-        load_values(at + warps * step_keys);
+        if (next < end) {
+            load_values(next);
+        }
     }
     state.leave(shared + warp * part_floats, row_sums + warp * ROWS);
     __syncthreads();
@@ -321,13 +332,31 @@ extern "C" __global__ __launch_bounds__(256, 1) void decode_simt(
     target.out_head = out_strides.at[1];
     target.out_token = out_strides.at[2];
 
-    const int slot = batch * gridDim.x + blockIdx.x;
+    const int slot = batch * gridDim.y + blockIdx.y;
     const long long slot_rows = (long long)(slot) * splits * ROWS;
     float* slot_vectors = vectors + slot_rows * Merge::columns;
     float* slot_logsumexps = logsumexps + slot_rows;
-    Merge::parts(shared, part_floats, row_sums, ROWS, rows, minuend::log2_e, splits == 1, target,
-                 slot_vectors + split * rows * Merge::columns, slot_logsumexps + split * rows);
-    if (splits > 1 && Merge::is_last(counters + slot, splits, &flag)) {
-        Merge::splits<ROWS>(slot_vectors, slot_logsumexps, splits, rows, shared, target);
+    const int places = rows * (Merge::columns / 4);
+    const auto of_warps = [&](const Merge::Place& place) {
+        return Merge::of_parts(shared, part_floats, row_sums, ROWS, minuend::log2_e, place);
+    };
+    if (splits == 1) {
+        Merge::each_place(0, places, [&](const Merge::Place& place, bool live) {
+            const float factor = Merge::factor(target, place.row());
+            Merge::finish(target, factor, place, of_warps(place), live);
+        });
+        return;
+    }
+    Merge::each_place(0, places, [&](const Merge::Place& place, bool live) {
+        Merge::leave(slot_vectors + split * rows * Merge::columns,
+                     slot_logsumexps + split * rows, place, of_warps(place), live);
+    });
+    if (Merge::is_last(counters + slot, splits, &flag)) {
+        Merge::each_place(0, places, [&](const Merge::Place& place, bool live) {
+            const float factor = Merge::factor(target, place.row());
+            const Merge::Sum sum =
+                Merge::of_splits(slot_vectors, slot_logsumexps, splits, rows, place);
+            Merge::finish(target, factor, place, sum, live);
+        });
     }
 }

@@ -1,15 +1,16 @@
-// Attention in f32 arithmetic: products and sums are fused multiply-adds of single elements, for f32
-// activations and for whatever the kernels of matrix instructions do not take. Differential attention
-// (STREAMS = 2) takes the difference of two softmaxes.
+// Attention in f32 arithmetic: products and sums are fused multiply-adds of single elements, for
+// f32 activations and for whatever the kernels of matrix instructions do not take. Differential
+// attention (STREAMS = 2) takes the difference of two softmaxes.
 //
-// A block has 64 rows: 64 queries of a head, or 32 queries of both heads of a pair. Over tiles of 64 keys
-// it takes the products with the keys, the weights, and the products with the values; operands pass
-// through shared memory in tiles of 64 rows and 64 columns, widened to f32. Thread (group, lane) of the
-// 8 x 16 has rows group, group + 8, ..; keys lane, lane + 16, ..; and value columns 4 lane .. 4 lane + 3 of
-// each 64. A head's rows that hold one query's two streams are then of one thread: rows r and r + 32.
+// A block has 64 rows: 64 queries of a head, or 32 queries of both heads of a pair. Over tiles of
+// 64 keys it takes the products with the keys, the weights, and the products with the values;
+// operands pass through shared memory in tiles of 64 rows and 64 columns, widened to f32. Thread
+// (group, lane) of the 8 x 16 has rows group, group + 8, ..; keys lane, lane + 16, ..; and value
+// columns 4 lane .. 4 lane + 3 of each 64. With two streams, rows r and r + 32 are those of one
+// query, and of one thread.
 //
-// A block accumulates 64 COLUMN_TILES value columns; wider values are divided among blocks, each of which
-// takes all scores.
+// A block accumulates 64 COLUMN_TILES value columns; wider values are divided among blocks, each of
+// which takes all scores.
 
 #include "minuend/elementary.cuh"
 #include "minuend/online_softmax.cuh"
@@ -27,7 +28,8 @@
 #ifndef COLUMN_TILES
 #define COLUMN_TILES 2
 #endif
-// Elements that are loaded at once: 4 where rows and widths are multiples of 4 elements, otherwise 1.
+// Elements that are loaded at once: 4 where rows and widths are multiples of 4 elements, otherwise
+// 1.
 #ifndef WIDTH
 #define WIDTH 4
 #endif
@@ -36,7 +38,6 @@ namespace {
 
 using minuend::i64;
 using minuend::OnlineSoftmax;
-using minuend::Strides;
 using minuend::VisibleKeys;
 using Element = ELEMENT;
 
@@ -54,8 +55,8 @@ static_assert(STREAMS == 1 || STREAMS == 2, "a head is one softmax or the differ
 static_assert(tile == 4 * lanes, "a lane has one vector of each tile's columns");
 static_assert(WIDTH == 1 || WIDTH == 4, "rows are read by elements or by vectors of 4");
 
-// Rows of 16 vectors of 4 columns. Row r has vector c at place c ^ r % 8, so that the same vectors of 8
-// neighbouring rows are in different banks.
+// Rows of 16 vectors of 4 columns. Row r has vector c at place c ^ r % 8, so that the same vectors
+// of 8 neighbouring rows are in different banks.
 struct Tile {
     float elements[tile * tile];
 
@@ -72,7 +73,8 @@ struct Tile {
     }
 };
 
-// Fills a tile with the first `columns` elements of rows, 0 behind them. A row without a pointer is 0.
+// Fills a tile with the first `columns` elements of rows, 0 behind them. A row without a pointer is
+// 0.
 template <typename RowPointer>
 __device__ __forceinline__ void load_tile(Tile& to, int columns, RowPointer row_pointer) {
     using Loaded = minuend::Vector<Element, WIDTH>;
@@ -155,11 +157,12 @@ __device__ __forceinline__ float sum_over_lanes(float x) {
 
 }  // namespace
 
-// q [batch, STREAMS * heads, queries, head_dim], k [batch, kv_heads, keys, head_dim], v likewise with
-// value_dim, lambda [batch, heads, queries] (null with one stream), out [batch, heads, queries,
-// value_dim], all with dense last axes; lse f32 [batch, STREAMS * heads, queries] or null. scale_log2 is
-// the scale times log2(e). Shared memory: 2 + kept_q tiles, where kept_q is the number of column tiles of
-// q that stay there: all of head_dim, or 1 tile that is loaded over and over.
+// q [batch, STREAMS * heads, queries, head_dim], k [batch, kv_heads, keys, head_dim], v likewise
+// with value_dim, lambda [batch, heads, queries] (null with one stream), out [batch, heads,
+// queries, value_dim], all with dense last axes; lse f32 [batch, STREAMS * heads, queries] or null.
+// scale_log2 is the scale times log2(e). Shared memory: 2 + kept_q tiles, where kept_q is the
+// number of column tiles of q that stay there: all of head_dim, or 1 tile that is loaded over and
+// over.
 // Grid: query tiles (those that see most keys first) x batch x heads x slices of value columns.
 extern "C" __global__ __launch_bounds__(128, 2) void attention_forward_simt(
     const ELEMENT* __restrict__ q, const ELEMENT* __restrict__ k, const ELEMENT* __restrict__ v,

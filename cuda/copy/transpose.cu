@@ -1,5 +1,5 @@
-// Copies matrices whose columns are dense where they are read and whose rows are dense where they are
-// written, by way of shared memory: both sides are moved along what is dense there.
+// Copies matrices whose columns are dense where they are read and whose rows are dense where they
+// are written, by way of shared memory: both sides are moved along what is dense there.
 //
 // A thread block moves one tile. Sizes and strides are in elements.
 #include "minuend/index.cuh"

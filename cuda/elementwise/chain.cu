@@ -1,8 +1,9 @@
-// Elementwise ops one after the other, on operands that broadcast to one shape; the result is dense.
+// Elementwise ops one after the other, on operands that broadcast to one shape; the result is
+// dense.
 //
-// A thread computes LANES neighbours along the last axis, one item. Sizes are in items along that axis,
-// and strides are from item to item: a vector of an operand is LANES elements further, a repeated
-// element is where it was.
+// A thread computes LANES neighbours along the last axis, one item. Sizes are in items along that
+// axis, and strides are from item to item: a vector of an operand is LANES elements further, a
+// repeated element is where it was.
 #include "minuend/generated.cuh"
 #include "minuend/index.cuh"
 #include "minuend/operands.cuh"
@@ -28,7 +29,7 @@ struct Operand {
     const Strides& strides;
 };
 
-// The pointer comes back with the type of the elements that it points to.
+// Where an operand's element, or the first of its vector, lies.
 template <typename Element>
 __device__ __forceinline__ const Element* at(const Operand& operand, const Index<RANK>& index) {
     return static_cast<const Element*>(operand.data) + offset_of(index, operand.strides);

@@ -7,7 +7,7 @@
 
 #include "minuend/async_copy.cuh"
 #include "minuend/elementary.cuh"
-#include "minuend/floats.cuh"
+#include "minuend/matmul.cuh"
 #include "minuend/types.cuh"
 
 // Element type of the weight.
@@ -55,7 +55,7 @@ __device__ __forceinline__ float sum_of_warp(float x) {
 // bytes. With is_gated, the weight has 2 columns rows, and out[row, column] = silu(sum of column) * (sum of
 // column + columns). Of the block's warps, `parts` neighbours share k. Dynamic shared memory: RING_BYTES
 // for each warp.
-extern "C" __global__ __launch_bounds__(MAX_WARPS * 32) void matmul_few_rows(
+extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 2) void matmul_few_rows(
     const float* __restrict__ lhs, const WEIGHT* __restrict__ weight, float* __restrict__ out,
     const int rows, const int columns, const int k, const long long weight_stride, const int parts,
     const int is_gated) {
@@ -105,7 +105,7 @@ extern "C" __global__ __launch_bounds__(MAX_WARPS * 32) void matmul_few_rows(
 #pragma unroll
         for (int i = 0; i < COLUMNS; ++i) {
             const int at = stage * STAGE_BYTES + i * 512 + lane * 16;
-            minuend::load_floats(reinterpret_cast<const WEIGHT*>(ring + at), weights[i]);
+            minuend::widen<WEIGHT>(*reinterpret_cast<const uint4*>(ring + at), weights[i]);
         }
         // Into the stage that was read in the step before this one.
         copy((stage + STAGES - 1) % STAGES, first_k + (STAGES - 1) * step);
@@ -115,20 +115,19 @@ extern "C" __global__ __launch_bounds__(MAX_WARPS * 32) void matmul_few_rows(
 #pragma unroll
         for (int row = 0; row < ROWS; ++row) {
             if (row < rows && at_k < k) {
-                float values[WIDTH];
-                const float* value = lhs + i64(row) * k + at_k;
+                const uint4* words = reinterpret_cast<const uint4*>(lhs + i64(row) * k + at_k);
+                float values[WIDTH / 4][4];
 #pragma unroll
-                for (int i = 0; i < WIDTH; i += 4) {
-                    const float4 four = *reinterpret_cast<const float4*>(value + i);
-                    values[i] = four.x;
-                    values[i + 1] = four.y;
-                    values[i + 2] = four.z;
-                    values[i + 3] = four.w;
+                for (int i = 0; i < WIDTH / 4; ++i) {
+                    minuend::widen<float>(words[i], values[i]);
                 }
 #pragma unroll
-                for (int i = 0; i < COLUMNS * WIDTH; ++i) {
-                    float& sum = sums[i % COLUMNS][row];
-                    sum = fmaf(values[i / COLUMNS], weights[i % COLUMNS][i / COLUMNS], sum);
+                for (int i = 0; i < WIDTH; ++i) {
+#pragma unroll
+                    for (int column = 0; column < COLUMNS; ++column) {
+                        float& sum = sums[column][row];
+                        sum = fmaf(values[i / 4][i % 4], weights[column][i], sum);
+                    }
                 }
             }
         }

@@ -55,7 +55,7 @@ __device__ __forceinline__ void scale(Tile& tile, float factor, const Tile& weig
     tile.for_each_with(weights, [=](float& value, float by) { value = value * factor * by; });
 }
 
-extern "C" __global__ __launch_bounds__(CHUNKS == 1 ? 1024 : 512) void rms_norm(
+extern "C" __global__ __launch_bounds__(CHUNKS == 1 ? 1024 : 512, 1) void rms_norm(
     const ELEMENT* __restrict__ x, const ELEMENT* __restrict__ residual,
     const WEIGHT* __restrict__ weight, ELEMENT* __restrict__ sum, ELEMENT* __restrict__ normed,
     int rows, int vectors, float inverse_length, float epsilon,

@@ -49,7 +49,7 @@ struct alignas(16) Agreement {
 };
 static_assert(sizeof(Agreement) == 16, "the host takes four words for each row");
 
-extern "C" __global__ __launch_bounds__(256) void arg_max(
+extern "C" __global__ __launch_bounds__(256, 1) void arg_max(
     const ELEMENT* __restrict__ x, long long* __restrict__ result, unsigned int* counters,
     int vectors, int blocks_of_row, long long step, const __grid_constant__ minuend::Axes shape,
     const __grid_constant__ minuend::Strides x_strides) {

@@ -37,7 +37,7 @@ struct Combination<true> {
 using Op = Combination<IS_MAX>::Op;
 
 // `divisor` is what a sum is divided by.
-extern "C" __global__ __launch_bounds__(512) void reduce(
+extern "C" __global__ __launch_bounds__(512, 1) void reduce(
     const ELEMENT* __restrict__ x, ELEMENT* __restrict__ result, int rows, int vectors,
     long long step, float divisor, const __grid_constant__ minuend::Axes shape,
     const __grid_constant__ minuend::Strides x_strides) {

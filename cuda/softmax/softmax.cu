@@ -30,7 +30,7 @@ using namespace minuend;
 
 using Tile = RowTile<WIDTH, CHUNKS>;
 
-extern "C" __global__ __launch_bounds__(CHUNKS == 1 ? 1024 : 512) void softmax(
+extern "C" __global__ __launch_bounds__(CHUNKS == 1 ? 1024 : 512, 1) void softmax(
     const ELEMENT* __restrict__ x, ELEMENT* __restrict__ result, int rows, int vectors,
     long long x_step, long long result_step, const __grid_constant__ minuend::Axes shape,
     const __grid_constant__ minuend::Strides x_strides,

@@ -10,7 +10,7 @@ pub mod idioms;
 pub mod models;
 pub mod random_attention;
 pub mod random_graph;
-pub mod rounding;
 pub mod runners;
+pub mod sixteen_bits;
 
 pub use minuend_conform::{decomposing_target, problem, random_values, weight_table};

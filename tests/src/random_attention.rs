@@ -1,7 +1,7 @@
 //! Differential attention at random.
 
 use minuend::ir::ops::Mask;
-use minuend_conform::diff_attention_problem::AttentionShape;
+use minuend_conform::diff_attention_problem::{AttentionShape, DECODE};
 use proptest::arbitrary::Arbitrary;
 use proptest::prelude::{BoxedStrategy, Just, Strategy};
 use proptest::prop_oneof;
@@ -46,6 +46,7 @@ impl Arbitrary for RandomAttention {
                     value_dim,
                     mask,
                     lambda_reach: reach,
+                    ..DECODE
                 })
             });
         shape.boxed()

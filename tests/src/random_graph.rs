@@ -73,6 +73,9 @@ impl RandomGraph {
             runs,
             weights: self.weights,
             launches: Vec::new(),
+            exact_tail: None,
+            activations: DType::F32,
+            capacity: 256,
         }
     }
 }

@@ -4,10 +4,11 @@
 
 use std::path::Path;
 
+use minuend::ir::DType;
 use minuend::{
-    Architecture, CompileOptions, CompiledModel, Continue, Device, ExpectedOutputs,
+    Activations, Architecture, CompileOptions, CompiledModel, Continue, Device, ExpectedOutputs,
     GenerateOptions, LogitRows, Logits, Model, ModelConfig, Sampling, TokenModel, check_outputs,
-    errors, generate, most_likely,
+    errors, generate, logits_tolerance, most_likely,
 };
 use minuend_tests::models;
 use minuend_tests::runners::{adapters, cpu};
@@ -31,8 +32,17 @@ fn file_name(directory: &Path) -> String {
 
 /// Checks every stored output and panics with all of them if one is off.
 fn assert_expected(model: &mut dyn TokenModel, directory: &Path) {
+    assert_expected_in(DType::F32, model, directory);
+}
+
+/// The same for activations of a type.
+fn assert_expected_in(activations: DType, model: &mut dyn TokenModel, directory: &Path) {
     let expected = ExpectedOutputs::open(directory.join("expected.safetensors")).unwrap();
-    let checks = check_outputs(model, &expected, TOLERANCE).unwrap();
+    let tolerance = match activations {
+        DType::F32 => TOLERANCE,
+        other => logits_tolerance(other, model.config()),
+    };
+    let checks = check_outputs(model, &expected, tolerance).unwrap();
     assert!(!checks.is_empty());
     assert!(checks.iter().all(|check| check.passed), "{}: {checks:#?}", file_name(directory));
 }
@@ -50,10 +60,14 @@ fn stored_outputs_on_the_cpu() {
 fn stored_outputs_on_every_adapter() {
     for device in adapters() {
         for directory in models::all() {
-            let model = Model::open(&directory).unwrap();
-            let compiled = compile_for(&*device, &model, LogitRows::All);
-            assert_expected(&mut compiled.session(128).unwrap(), &directory);
-            assert_eq!(device.notes(), Vec::<String>::new());
+            for dtype in device.target().activation_dtypes() {
+                let model = Model::open(&directory).unwrap();
+                let model = model.with_activations(Activations::Of(*dtype));
+                let compiled = compile_for(&*device, &model, LogitRows::All);
+                assert_eq!(compiled.activations, *dtype);
+                assert_expected_in(*dtype, &mut compiled.session(128).unwrap(), &directory);
+                assert_eq!(device.notes(), Vec::<String>::new());
+            }
         }
     }
 }
@@ -96,7 +110,9 @@ fn greedy(model: &mut dyn TokenModel, prompt: &[u32], tokens: usize) -> Vec<u32>
 }
 
 fn assert_greedy_text(device: &dyn Device) {
+    // The stored text is of exact logits; those of 16 bits may turn near ties.
     let model = Model::open(models::demo()).unwrap();
+    let model = model.with_activations(Activations::Of(DType::F32));
     let mut session = compile_for(device, &model, LogitRows::Last).session(256).unwrap();
     let continuations = continuations();
     assert!(continuations.len() >= 2);

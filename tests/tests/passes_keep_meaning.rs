@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use minuend::ir::text::{parse, print};
 use minuend::ir::verify::verify_at;
-use minuend::ir::{Graph, GraphLevel, Legality, OpInstance, OpSupport};
+use minuend::ir::{DType, Graph, GraphLevel, Legality, OpInstance, OpSupport};
 use minuend::{CompileOptions, CpuTarget, LogitRows, Model, VerifyMode};
 use minuend_interp::{Data, Outcome, Tensor, evaluate};
 use minuend_passes::{Changed, PassContext, PipelineOptions, pass_by_name, standard};
@@ -16,6 +16,7 @@ use minuend_tests::decomposing_target::is_fused;
 use minuend_tests::models;
 use minuend_tests::random_graph::{RandomGraph, random_graph};
 use minuend_tests::runners::cpu;
+use minuend_tests::sixteen_bits::narrowed;
 
 /// The passes of the standard pipeline that need no target.
 const PASSES: [&str; 12] = [
@@ -115,9 +116,17 @@ impl OpSupport for AnyTarget {
     }
 }
 
-/// Runs the whole pipeline, checking the graph behind every pass; gives the names of the rewrites.
+/// Runs the whole pipeline, checking the graph behind every pass; counts the rewrites by pass.
 fn check_pipeline(seed: u64, target: &AnyTarget, rewrites: &mut BTreeMap<&'static str, usize>) {
-    let random = random_graph(seed, true);
+    check_pipeline_on(random_graph(seed, true), seed, target, rewrites);
+}
+
+fn check_pipeline_on(
+    random: RandomGraph,
+    seed: u64,
+    target: &AnyTarget,
+    rewrites: &mut BTreeMap<&'static str, usize>,
+) {
     let expected = evaluate(&random.graph, &random.inputs, &random.weights).unwrap();
     let mut graph = random.graph.clone();
     let mut last = String::new();
@@ -146,6 +155,22 @@ fn the_whole_pipeline() {
     for name in PASSES.into_iter().filter(|name| !name.starts_with("eliminate")) {
         let count = rewrites.get(name).copied().unwrap_or(0);
         assert!(count >= 10, "pass {name} rewrote {count} times: {rewrites:?}");
+    }
+}
+
+/// No pass asks whether a graph is in f32: the others find as much.
+#[test]
+fn the_whole_pipeline_in_sixteen_bits() {
+    for dtype in [DType::Bf16, DType::F16] {
+        let mut rewrites = BTreeMap::new();
+        for seed in 4000..4120 {
+            let random = narrowed(random_graph(seed, false), dtype);
+            check_pipeline_on(random, seed, &AnyTarget { has_fused: true }, &mut rewrites);
+        }
+        for name in PASSES.into_iter().filter(|name| !name.starts_with("eliminate")) {
+            let count = rewrites.get(name).copied().unwrap_or(0);
+            assert!(count >= 5, "pass {name} rewrote {count} times in {dtype}: {rewrites:?}");
+        }
     }
 }
 

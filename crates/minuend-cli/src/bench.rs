@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
-use minuend::ir::DType;
 use minuend::{Model, ModelConfig};
 
+use crate::activation_args::ActivationArgs;
 use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
 use crate::progress;
@@ -23,7 +23,7 @@ const SEED: u64 = 0;
 
 const HELP: &str = "\
 Speeds are medians over the repeats, behind a warm-up. GB are 10^9 bytes. Weight
-bytes per decode step are all weights as stored, without the embedding table
+bytes per decode step are all weights as loaded, without the embedding table
 where the head is a table of its own: of an untied embedding a step reads one
 row for each sequence. The copy rate is the best of several copies between two
 buffers of 256 MB by as many threads, in bytes copied per second, each byte
@@ -34,9 +34,11 @@ measured.
 --compile-only needs no weights and measures the compiler: graph, passes, plan,
 and binding the plan to sizes.
 
---attention measures one fused differential attention, causal, f32; --matmul one
-product of an f32 matrix with a stored weight. Each is timed twice: one run at a
-time with arguments and result copied, and many runs one after the other with
+--attention measures one fused differential attention, causal; --matmul one
+product of a matrix with a stored weight. --dtype is the type of all their
+tensors, auto is f32; where the target computes in f32 only, --matmul takes a
+weight of that type times a matrix in f32. Each is timed twice: one run at a time
+with arguments and result copied, and many runs one after the other with
 everything resident on the device. 'First result' is the time from the start of
 the process to the first result on the host.
 
@@ -85,11 +87,10 @@ pub(crate) struct BenchArgs {
     /// With --attention: width of a head
     #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_1())]
     head_dim: u32,
-    /// With --matmul: type of the stored weight, f32, f16 or bf16
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = matmul::parse_dtype)]
-    dtype: DType,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    activations: ActivationArgs,
     /// Tokens of each prompt
     #[arg(long, value_name = "N", default_value = "128", value_parser = at_least_1())]
     prompt_tokens: u32,
@@ -112,7 +113,12 @@ fn at_least_1() -> impl clap::builder::TypedValueParser<Value = u32> {
 }
 
 impl BenchArgs {
+    /// The model with the activations asked for.
     fn model(&self) -> Result<Model, Failure> {
+        Ok(self.activations.of(self.opened()?))
+    }
+
+    fn opened(&self) -> Result<Model, Failure> {
         let Some(config) = &self.config else {
             return Ok(Model::open(self.model.clone().unwrap_or_default())?);
         };
@@ -134,9 +140,10 @@ impl BenchArgs {
 /// `started` is when the process began.
 pub(crate) fn bench(args: &BenchArgs, started: Instant) -> Result<(), Failure> {
     if args.attention {
-        one_op::measure(args, &attention::one_op(args)?, started)
+        one_op::measure(args, &|target| attention::one_op(args, target), started)
     } else if let Some(sizes) = args.matmul {
-        one_op::measure(args, &matmul::one_op(sizes, args.dtype), started)
+        let dtype = args.activations.dtype.dtype_anywhere();
+        one_op::measure(args, &|target| Ok(matmul::one_op(sizes, dtype, target)), started)
     } else if args.compile_only {
         compile_time::measure(args)
     } else {

@@ -8,8 +8,11 @@ use clap::{Args, ValueEnum};
 use minuend::ir::text::{parse, print};
 use minuend::ir::verify::verify;
 use minuend::ir::{Graph, GraphLevel, dot};
-use minuend::{CompileError, CompileOptions, LogitRows, PipelineReport, Program, Target};
+use minuend::{
+    BoundProgram, CompileError, CompileOptions, LogitRows, PipelineReport, Program, Target,
+};
 
+use crate::activation_args::ActivationArgs;
 use crate::failure::Failure;
 use crate::model_source::ModelSource;
 use crate::output;
@@ -18,19 +21,25 @@ use crate::units::millis;
 const HELP: &str = "\
 MODEL is a checkpoint directory or a text graph (a file named *.mnd); no weights
 are read. Of a checkpoint, the graph with logits of the last token is shown,
-which is what `run` uses.
+which is what `run` uses, with activations as --dtype says and the target has
+them; a text graph is of the types that it says.
 
 Stages: source (or graph) as the front end wrote it, canonical, fused, legal
-(every op native to the target), plan (steps and arena for the sizes given), dot
-(the fused graph for Graphviz). All but plan and dot are text graphs that can be
-read again.
+(every op native to the target), plan (steps and arena for the sizes given),
+kernels (the text of every kernel that the sizes given need, for GPU targets), dot
+(the fused graph for Graphviz). All but plan, kernels and dot are text graphs that
+can be read again.
+
+With --output DIR kernels are written one to a file; where NVRTC is installed, the
+machine code of CUDA kernels is written beside them. No GPU is needed.
 
 --time tells on stderr what each pass took; --dump keeps the graph behind every
 pass; --stop-after N stops rewriting behind N rewrites, which bisects a wrong
 rewrite.
 
 Example:
-  minuend compile examples/models/shakespeare-diffv2 --emit plan --seq 16 --capacity 256 --time";
+  minuend compile examples/models/shakespeare-diffv2 --emit plan --seq 16 --capacity 256 --time
+  minuend compile examples/models/shakespeare-diffv2 --target cuda-sm90a --emit kernels -o kernels";
 
 /// What to show.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,6 +50,7 @@ enum Stage {
     Fused,
     Legal,
     Plan,
+    Kernels,
     Dot,
 }
 
@@ -50,13 +60,15 @@ enum Stage {
 pub(crate) struct CompileArgs {
     #[command(flatten)]
     source: ModelSource,
-    /// What to compile for: cpu, or wgsl for what every GPU can do
+    /// What to compile for: cpu, wgsl for what every GPU can do, or cuda-sm90a and other architectures
     #[arg(long, value_name = "TARGET", default_value = "cpu")]
     target: String,
+    #[command(flatten)]
+    activations: ActivationArgs,
     /// The stage to show
     #[arg(long, value_enum, default_value = "fused")]
     emit: Stage,
-    /// Write to a file instead of standard output
+    /// Write to a file instead of standard output; kernels to a directory
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -138,7 +150,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     };
     let started = Instant::now();
     options.check()?;
-    let graphs = graphs(&args.source)?;
+    let graphs = graphs(args, &*target)?;
     log_time(args.time, "graph", started.elapsed());
     let mut dump = Dump::new(args)?;
     let mut shown = Vec::with_capacity(graphs.len());
@@ -148,6 +160,8 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     dump.finish()?;
     let text = shown.join("\n");
     match &args.output {
+        // Kernels are in their files by now; what they are goes to the terminal.
+        Some(_) if args.emit == Stage::Kernels => output::print(&text),
         None => output::print(&text),
         Some(path) => {
             fs::write(path, text).map_err(|source| Failure::Write { path: path.clone(), source })
@@ -155,13 +169,16 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     }
 }
 
-/// The graphs of a text file, or the graph of a model.
-fn graphs(source: &ModelSource) -> Result<Vec<Graph>, Failure> {
-    match &source.model {
+/// The graphs of a text file, or the graph of a model with the activations asked for.
+fn graphs(args: &CompileArgs, target: &dyn Target) -> Result<Vec<Graph>, Failure> {
+    match &args.source.model {
         Some(path) if path.extension().is_some_and(|extension| extension == "mnd") => {
             read_graphs(path)
         }
-        _ => Ok(vec![source.open()?.graph(LogitRows::Last)?]),
+        _ => {
+            let model = args.activations.of(args.source.open()?);
+            Ok(vec![model.graph_for(target, LogitRows::Last)?])
+        }
     }
 }
 
@@ -196,7 +213,7 @@ fn emit(
         }
         Stage::Canonical => GraphLevel::Canonical,
         Stage::Fused | Stage::Dot => GraphLevel::Fused,
-        Stage::Legal | Stage::Plan => {
+        Stage::Legal | Stage::Plan | Stage::Kernels => {
             return emit_compiled(graph, target, options, args, dump);
         }
     };
@@ -224,7 +241,52 @@ fn emit_compiled(
     let started = Instant::now();
     let bound = minuend::bind(&compiled.program, &|name| args.sizes.of(name))?;
     log_time(args.time, "bind", started.elapsed());
+    if args.emit == Stage::Kernels {
+        return kernels(&compiled.program, &bound, target, args);
+    }
     Ok(compiled.program.display(&bound).to_string())
+}
+
+/// All kernels in one text, or what was written to the directory asked for.
+fn kernels(
+    program: &Program,
+    bound: &BoundProgram,
+    target: &dyn Target,
+    args: &CompileArgs,
+) -> Result<String, Failure> {
+    let texts = minuend::kernel_texts(program, bound, target)?;
+    if texts.is_empty() {
+        return Err(Failure::NoKernelText { target: target.name() });
+    }
+    let Some(folder) = args.output.as_deref() else {
+        let texts = texts.iter().map(|kernel| kernel.text.as_str());
+        return Ok(texts.collect::<Vec<_>>().join("\n"));
+    };
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        fs::write(&path, bytes).map_err(|source| Failure::Write { path, source })
+    };
+    fs::create_dir_all(folder)
+        .map_err(|source| Failure::Write { path: folder.to_owned(), source })?;
+    let mut listed = String::new();
+    for (index, kernel) in texts.iter().enumerate() {
+        let template = kernel.label.split(' ').next().unwrap_or("kernel").replace('/', "-");
+        let name = format!("{:02}-{template}", index + 1);
+        write(&format!("{name}.{}", kernel.extension), kernel.text.as_bytes())?;
+        let code = match kernel.extension {
+            "cu" => minuend::machine_code(kernel)?,
+            _ => None,
+        };
+        let size = match &code {
+            Some(code) => {
+                write(&format!("{name}.cubin"), code)?;
+                format!(", {} bytes of machine code", code.len())
+            }
+            None => String::new(),
+        };
+        listed.push_str(&format!("{name}: {}{size}\n", kernel.label));
+    }
+    Ok(listed)
 }
 
 /// Writes graphs behind passes, if a folder is given. Keeps the first failure.

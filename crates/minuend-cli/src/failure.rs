@@ -46,6 +46,12 @@ pub(crate) enum Failure {
     /// A program lost the op that was to be measured.
     #[error("the program has {found} launches of {op}, expected {expected}")]
     NotFused { op: &'static str, found: usize, expected: usize },
+    /// Kernels are asked for as text where there is none.
+    #[error(
+        "target {target} has no kernel text: its kernels are functions of this program; expected wgsl \
+         or a cuda target"
+    )]
+    NoKernelText { target: &'static str },
     /// Random weights would not fit.
     #[error(
         "the random weights take {needed} bytes, {available} are available; use a smaller config, or \

@@ -1,9 +1,11 @@
 //! `minuend inspect`: what a model consists of, what it costs, what the passes make of it.
 
 use clap::Args;
+use minuend::ir::DType;
 use minuend::{Inspection, ModelConfig, Parameters, Remark, RunCost};
 use serde_json::{Value, json};
 
+use crate::activation_args::ActivationArgs;
 use crate::failure::Failure;
 use crate::model_source::{ModelSource, notes};
 use crate::output;
@@ -13,9 +15,10 @@ const HELP: &str = "\
 Operations count a multiplication and an addition as two: products with weights
 and the two products of attention, nothing elementwise. Decode is one token
 behind half of the context, prefill is half of the context from an empty cache,
-with logits of the last token.
+with logits of the last token. The cache is of the type of the activations, which
+--dtype auto takes for f32 here, since no device is asked.
 
-JSON keys: config, parameters, diff_v2_arithmetic, flops, kv_bytes_per_token,
+JSON keys: config, dtype, parameters, diff_v2_arithmetic, flops, kv_bytes_per_token,
 ops (after fusion), packed_projections, remarks (every one), notes.
 
 Example:
@@ -27,6 +30,8 @@ Example:
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     source: ModelSource,
+    #[command(flatten)]
+    activations: ActivationArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -36,10 +41,11 @@ pub(crate) struct InspectArgs {
 }
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
-    let model = args.source.open()?;
+    let model = args.activations.of(args.source.open()?);
     let found = model.inspect()?;
     if args.json {
-        return output::print_json(&as_json(model.config(), &found, notes(&model)));
+        let dtype = args.activations.dtype.dtype_anywhere();
+        return output::print_json(&as_json(model.config(), dtype, &found, notes(&model)));
     }
     let mut text = config_text(&args.source.path(), model.config());
     text += &parameters_text(&found.parameters);
@@ -164,7 +170,7 @@ fn remarks_text(remarks: &[Remark], is_each: bool) -> String {
     text
 }
 
-fn as_json(config: &ModelConfig, found: &Inspection, notes: &[String]) -> Value {
+fn as_json(config: &ModelConfig, dtype: DType, found: &Inspection, notes: &[String]) -> Value {
     let Inspection { parameters, arithmetic, cost, fusion } = found;
     let packed: Vec<Value> = fusion
         .packed_projections
@@ -181,6 +187,7 @@ fn as_json(config: &ModelConfig, found: &Inspection, notes: &[String]) -> Value 
         .collect();
     json!({
         "config": config_json(config),
+        "dtype": dtype.name(),
         "parameters": {
             "total": parameters.total(),
             "embedding": parameters.embedding,

@@ -10,6 +10,7 @@ use minuend::{
 };
 use serde_json::json;
 
+use crate::activation_args::ActivationArgs;
 use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
 use crate::units::{millis, per_second};
@@ -24,10 +25,10 @@ always takes the most likely token. The same seed gives the same text.
 
 Text goes to stdout as it is produced, without the prompt; speeds go to stderr.
 
-JSON keys: prompt_ids, token_ids, text, device, finish (end_of_text, length or
-context), load_ms (files and device), compile_ms (graph, passes and plan),
-prefill_ms, decode_tokens_per_s (null without a decode step), peak_bytes
-(weights, cache, arena and arguments).
+JSON keys: prompt_ids, token_ids, text, device, dtype (of the activations), finish
+(end_of_text, length or context), load_ms (files and device), compile_ms (graph,
+passes and plan), prefill_ms, decode_tokens_per_s (null without a decode step),
+peak_bytes (weights, cache, arena and arguments).
 
 Example:
   minuend run examples/models/shakespeare-diffv2 --prompt \"ROMEO:\" --temperature 0.8 --seed 7";
@@ -58,6 +59,8 @@ pub(crate) struct RunArgs {
     seed: u64,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    activations: ActivationArgs,
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -65,7 +68,7 @@ pub(crate) struct RunArgs {
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let started = Instant::now();
-    let model = Model::open(&args.model)?;
+    let model = args.activations.of(Model::open(&args.model)?);
     let defaults = model.checkpoint().and_then(|checkpoint| checkpoint.generation.as_ref());
     let sampling = sampling(args, defaults);
     sampling.check()?;
@@ -105,6 +108,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
             "text": text,
             "finish": finish_name(generation.finish),
             "device": compiled.device,
+            "dtype": compiled.activations.name(),
             "load_ms": millis(load_time),
             "compile_ms": millis(compile_time),
             "prefill_ms": millis(generation.prefill_time),
@@ -207,9 +211,10 @@ fn log_speed(compiled: &CompiledModel, generation: &Generation, prompt: usize, r
         None => "no step".to_string(),
     };
     output::log(&format!(
-        "{}: ready in {:.0} ms, prefill {prefill:.1} tokens/s ({prompt} tokens), decode {decode} \
+        "{}, {}: ready in {:.0} ms, prefill {prefill:.1} tokens/s ({prompt} tokens), decode {decode} \
          ({} steps), stopped by {}",
         compiled.device,
+        compiled.activations,
         millis(ready),
         generation.decode_steps,
         finish_name(generation.finish),

@@ -4,19 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use minuend::ir::DType;
 use minuend::{
     CheckKind, CompileOptions, Device, ExpectedOutputs, LogitRows, Model, OutputCheck,
-    RequestError, check_outputs,
+    RequestError, check_outputs, logits_tolerance,
 };
 use serde_json::{Value, json};
 
+use crate::activation_args::ActivationArgs;
 use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
 use crate::{model_source, output, progress};
 
-/// Activations are f32 on every device, whatever type the weights are stored in.
-const TOLERANCE: f64 = 1e-5;
-/// For kernels that round the operands of products to f16, which the user asks for.
+/// For kernels in f32 that round the operands of products to f16, which the user asks for.
 const HALF_TOLERANCE: f64 = 1.0 / 128.0;
 /// Runs the graph as the front end wrote it, in float64.
 const INTERPRETER: &str = "interpreter";
@@ -26,11 +26,22 @@ FILE holds groups of input_ids I64 [B, T] and logits F32 [B, T, V], and
 optionally greedy_from_N I64 [B, N + M]: N tokens of prompt and the M that
 greedy decoding adds. Names may have a prefix: prompt0.logits.
 
-Logits pass if their relative L2 error ||found - expected|| / ||expected|| is at
-most the tolerance; the largest absolute error over the root mean square of the
-expected values is shown beside it. Tokens pass if all are equal. The exit code
-is 0 if everything passes, 1 if something differs, 2 for an error. --device
-interpreter is the float64 reference: the definition of right, and slow.
+What is stored is the reference: it should come from exact weights and activations
+in f32 or wider. Logits pass if their relative L2 error
+||found - expected|| / ||expected|| is at most the tolerance; the largest absolute
+error over the root mean square of the expected values is shown beside it. In f32
+the tolerance is 1e-5. With --dtype bf16 or f16 every value that is stored is off
+by up to u = 2^-8 or 2^-11, and the 12 (layers + 1) of them between a token and
+its logits add up like a random walk: the tolerance is u sqrt(12 (layers + 1)).
+
+Tokens pass if all are equal, or where they differ are near ties: logits closer
+than four standard deviations of the group's errors, for each of the two. The text
+goes on with the expected token. The exit code is 0 if everything passes, 1 if
+something differs, 2 for an error.
+
+--device interpreter is the float64 reference: the definition of right, and slow.
+It rounds no activation; with --dtype it rounds the weights as a device does when
+it loads them, and so shows how much of an error is theirs.
 
 Example:
   minuend verify examples/models/shakespeare-diffv2 \\
@@ -47,7 +58,9 @@ pub(crate) struct VerifyArgs {
     expected: PathBuf,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Largest relative L2 error that passes [default: 1e-5, or 2^-7 where products round to f16]
+    #[command(flatten)]
+    activations: ActivationArgs,
+    /// Largest relative L2 error that passes [default: by --dtype; 2^-7 where f32 products round to f16]
     #[arg(long, value_name = "X", value_parser = tolerance, allow_negative_numbers = true)]
     tolerance: Option<f64>,
     /// Print one JSON object
@@ -62,15 +75,16 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
-    let model = Model::open(&args.model)?;
+    let model = args.activations.of(Model::open(&args.model)?);
     let expected = ExpectedOutputs::open(&args.expected)?;
-    let Verified { device, tolerance, checks } =
+    let Verified { device, dtype, tolerance, checks } =
         progress::during("verifying", || run(&model, &expected, args))?;
     let passed = checks.iter().all(|check| check.passed);
     if args.json {
         let outputs: Vec<Value> = checks.iter().map(as_json).collect();
         output::print_json(&json!({
             "device": device,
+            "dtype": dtype.name(),
             "tolerance": tolerance,
             "passed": passed,
             "outputs": outputs,
@@ -80,7 +94,9 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
         model_source::log_notes(&model);
         let count = checks.iter().filter(|check| check.passed).count();
         let all = checks.len();
-        output::log(&format!("{device}: {count} of {all} passed, tolerance {tolerance:e}"));
+        output::log(&format!(
+            "{device}, {dtype}: {count} of {all} passed, tolerance {tolerance:.3e}"
+        ));
     }
     if passed { Ok(()) } else { Err(Failure::Different) }
 }
@@ -88,6 +104,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
 /// What was compared, on which device, and how exactly.
 struct Verified {
     device: String,
+    /// Type of the activations.
+    dtype: DType,
     tolerance: f64,
     checks: Vec<OutputCheck>,
 }
@@ -104,19 +122,23 @@ fn open_device(args: &DeviceArgs) -> Result<Arc<dyn Device>, minuend::Error> {
 
 fn run(model: &Model, expected: &ExpectedOutputs, args: &VerifyArgs) -> Result<Verified, Failure> {
     if args.device.device == INTERPRETER {
-        let tolerance = args.tolerance.unwrap_or(TOLERANCE);
+        let dtype = args.activations.dtype.dtype_anywhere();
+        let exact = logits_tolerance(dtype, model.config());
+        let tolerance = args.tolerance.unwrap_or(exact);
         let mut interpreted = model.interpreted(LogitRows::All)?;
         let checks = check_outputs(&mut interpreted, expected, tolerance)?;
-        return Ok(Verified { device: INTERPRETER.to_string(), tolerance, checks });
+        return Ok(Verified { device: INTERPRETER.to_string(), dtype, tolerance, checks });
     }
     let device = open_device(&args.device)?;
     let compiled = model.compile(&*device, LogitRows::All, &CompileOptions::default())?;
     output::log_device_notes(&*device);
-    let exact = if device.rounds_products() { HALF_TOLERANCE } else { TOLERANCE };
-    let tolerance = args.tolerance.unwrap_or(exact);
+    let dtype = compiled.activations;
+    let rounds = dtype == DType::F32 && device.rounds_products();
+    let by_dtype = logits_tolerance(dtype, model.config());
+    let tolerance = args.tolerance.unwrap_or(if rounds { HALF_TOLERANCE } else { by_dtype });
     let mut session = compiled.session(longest(expected))?;
     let checks = check_outputs(&mut session, expected, tolerance)?;
-    Ok(Verified { device: compiled.device.clone(), tolerance, checks })
+    Ok(Verified { device: compiled.device.clone(), dtype, tolerance, checks })
 }
 
 /// Most tokens of a sequence that the checks feed.
@@ -138,11 +160,12 @@ fn as_json(check: &OutputCheck) -> Value {
             "worst_over_rms": worst_over_rms,
             "passed": check.passed,
         }),
-        CheckKind::Tokens { compared, different, first_difference } => json!({
+        CheckKind::Tokens { compared, different, near_ties, first_difference } => json!({
             "name": check.name,
             "kind": "tokens",
             "compared": compared,
             "different": different,
+            "near_ties": near_ties,
             "first_difference": first_difference.map(|(sequence, position)| {
                 json!({ "sequence": sequence, "position": position })
             }),
@@ -162,13 +185,17 @@ fn table(checks: &[OutputCheck]) -> String {
             CheckKind::Logits { relative_l2, worst_over_rms } => {
                 format!("{name:<width$}  {relative_l2:>12.3e}  {worst_over_rms:>12.3e}  {result}\n")
             }
-            CheckKind::Tokens { compared, different, first_difference } => {
+            CheckKind::Tokens { compared, different, near_ties, first_difference } => {
+                let ties = match near_ties {
+                    0 => String::new(),
+                    count => format!(" ({count} near ties)"),
+                };
                 let place = first_difference.map_or_else(String::new, |(sequence, position)| {
                     format!(" (first in sequence {sequence} at position {position})")
                 });
-                let same = compared - different;
+                let same = compared - different - near_ties;
                 let tokens = format!("{same} of {compared} tokens");
-                format!("{name:<width$}  {tokens:>26}  {result}{place}\n")
+                format!("{name:<width$}  {tokens:>26}  {result}{ties}{place}\n")
             }
         };
     }

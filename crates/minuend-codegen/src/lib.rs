@@ -16,4 +16,4 @@ pub mod wgsl;
 pub use cpu::CpuTarget;
 pub use kernel::{Kernel, Tail, TailOperand, TailStep};
 pub use place::{Fault, LaunchPlaces, Region, TensorPlace};
-pub use target::{CodegenError, Target};
+pub use target::{CodegenError, KernelText, Target};

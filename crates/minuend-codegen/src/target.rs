@@ -3,6 +3,7 @@
 use minuend_ir::{DType, Op, OpInstance, OpSupport};
 
 use crate::kernel::Kernel;
+use crate::place::{LaunchPlaces, TensorPlace};
 
 /// A kernel that a target does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +15,19 @@ pub struct CodegenError {
     pub op: &'static str,
     /// Why not.
     pub reason: String,
+}
+
+/// The text of a kernel as its compiler is given it, in one piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelText {
+    /// Which kernel, with which parameters, in words.
+    pub label: String,
+    /// The language, as files of it end: `cu`, `wgsl`.
+    pub extension: &'static str,
+    /// The text; nothing else is needed to compile it.
+    pub text: String,
+    /// Options for the compiler.
+    pub options: Vec<String>,
 }
 
 /// What a backend must know to compile for it.
@@ -38,5 +52,21 @@ pub trait Target: OpSupport + Send + Sync {
     /// it would add to a kernel, and stores the value in between where the answer is no.
     fn fuses(&self, _kernel: &Kernel) -> bool {
         false
+    }
+
+    /// The kernels that run a launch, as text. None where kernels are functions of this program.
+    fn emit(&self, launch: &LaunchPlaces<'_>) -> Result<Vec<KernelText>, CodegenError> {
+        let _ = launch;
+        Ok(Vec::new())
+    }
+
+    /// As [`Target::emit`], for a copy between tensors of one shape and type.
+    fn emit_copy(
+        &self,
+        from: &TensorPlace<'_>,
+        to: &TensorPlace<'_>,
+    ) -> Result<Vec<KernelText>, CodegenError> {
+        let _ = (from, to);
+        Ok(Vec::new())
     }
 }

@@ -7,11 +7,10 @@
 //! they promise less is a [`Slack`], added to the tolerance of the outputs that the function reaches.
 //! Sums, differences and products are correctly rounded there too and have none.
 
-use minuend::Device;
 use minuend::ir::DType;
 use minuend::ir::ops::UnaryOp;
+use minuend::{Device, ModelConfig, logits_tolerance};
 
-use crate::comparison::UNIT;
 use crate::float_types::{coarseness, is_half};
 
 /// How exactly a device computes elementary functions.
@@ -55,18 +54,16 @@ impl Accuracy {
         computing + if is_half(activations) { 16.0 * coarseness(activations) } else { 0.0 }
     }
 
-    /// Largest relative L2 error of a model's logits that passes. In f32, 2^-24 for each of some
-    /// hundred operations between a token and its logits add up like a random walk; the functions in
-    /// softmax, norms and gates of a GPU are some times coarser than a rounding. In 16 bits only what is
-    /// stored between kernels is rounded, some ten times in a layer, by a third of the largest rounding
-    /// on average: the walk through a few layers is some roundings long.
-    pub fn logits_tolerance(self, activations: DType) -> f64 {
-        let computing = match self {
-            Accuracy::Library => 1e-5,
-            Accuracy::GpuBuiltIns => 4e-5,
-            Accuracy::HalfProducts => 1e-2,
-        };
-        computing + if is_half(activations) { 6.0 * coarseness(activations) * UNIT } else { 0.0 }
+    /// Largest relative L2 error of a model's logits that passes: what the roundings of the activations
+    /// leave ([`logits_tolerance`]), and the functions in softmax, norms and gates of a GPU, which are some
+    /// times coarser than a rounding to f32.
+    pub fn logits_tolerance(self, activations: DType, config: &ModelConfig) -> f64 {
+        let rounding = logits_tolerance(activations, config);
+        match self {
+            Accuracy::Library => rounding,
+            Accuracy::GpuBuiltIns => rounding + 3e-5,
+            Accuracy::HalfProducts => rounding + 1e-2,
+        }
     }
 }
 

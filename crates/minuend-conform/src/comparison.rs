@@ -105,8 +105,7 @@ fn compare_reals(
         let computing = UNIT * roundings + floor;
         let is_rounded = is_half(dtype) && !is_exact;
         // What is rounded is not what is expected, but what was computed.
-        let storing =
-            if is_rounded { rounding_error(dtype, b.abs() + computing) } else { 0.0 };
+        let storing = if is_rounded { rounding_error(dtype, b.abs() + computing) } else { 0.0 };
         let allowed = computing + storing;
         let error = match (a - b).abs() {
             _ if is_same => 0.0,

@@ -1,7 +1,7 @@
 //! A target without its fused kernels.
 
 use minuend::Target;
-use minuend::ir::{Legality, Op, OpInstance, OpSupport};
+use minuend::ir::{DType, Legality, Op, OpInstance, OpSupport};
 use minuend_codegen::{CodegenError, Kernel};
 
 /// Runs primitive ops as another target does and asks for the decomposition of every fused op.
@@ -45,6 +45,10 @@ fn decomposition(op: &OpInstance<'_>) -> Option<Legality> {
 impl Target for DecomposingTarget<'_> {
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn activation_dtypes(&self) -> &'static [DType] {
+        self.0.activation_dtypes()
     }
 
     fn select(&self, op: &OpInstance<'_>) -> Result<Kernel, CodegenError> {

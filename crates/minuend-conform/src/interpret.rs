@@ -32,7 +32,10 @@ pub fn interpret(
 }
 
 /// Arguments and states in the order of the graph's inputs.
-fn inputs(
+///
+/// # Errors
+/// Another number of them than the graph has.
+pub(crate) fn inputs(
     graph: &Graph,
     arguments: &[Tensor],
     states: Vec<Tensor>,
@@ -48,34 +51,52 @@ fn inputs(
 }
 
 /// States as they are before the first run: zeros, and nothing along growing axes.
-fn empty_states(graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>, ConformError> {
+///
+/// # Errors
+/// States of a size that no argument says.
+pub(crate) fn empty_states(
+    graph: &Graph,
+    arguments: &[Tensor],
+) -> Result<Vec<Tensor>, ConformError> {
+    let of_kind = |kind: InputKind| {
+        let inputs = graph.inputs().iter().filter_map(move |id| match &graph.node(*id).op {
+            Op::Input(op) if op.kind == kind => Some(&op.ty),
+            _ => None,
+        });
+        inputs
+    };
     let mut bindings = Bindings::new();
     for (id, info) in graph.symbols().symbols() {
         bindings.set(id, info.min);
     }
-    let mut given = arguments.iter();
-    let mut states: Vec<&TensorType> = Vec::new();
-    for id in graph.inputs() {
-        let Op::Input(op) = &graph.node(*id).op else { continue };
-        match op.kind {
-            InputKind::State => states.push(&op.ty),
-            InputKind::Argument => {
-                let shape = given.next().map_or(&[][..], Tensor::shape);
-                for (dim, size) in op.ty.shape.iter().zip(shape) {
-                    if let [symbol] = dim.symbols().as_slice()
-                        && *dim == Dim::symbol(*symbol)
-                    {
-                        bindings.set(*symbol, *size as u64);
-                    }
-                }
-            }
-        }
+    for (ty, tensor) in of_kind(InputKind::Argument).zip(arguments) {
+        bind(&mut bindings, ty, tensor);
     }
-    let mut zeros = Vec::with_capacity(states.len());
-    for ty in states {
+    let mut zeros = Vec::new();
+    for ty in of_kind(InputKind::State) {
         let shape = sizes_of(ty, &bindings)?;
         let count = Tensor::element_count(ty.dtype, &shape)?;
         zeros.push(Tensor::from_reals(ty.dtype, &shape, vec![0.0; count])?);
     }
     Ok(zeros)
+}
+
+/// Values of the symbols that the shapes of a graph's inputs say.
+pub(crate) fn bindings_of(graph: &Graph, inputs: &[Tensor]) -> Bindings {
+    let mut bindings = Bindings::new();
+    for (id, tensor) in graph.inputs().iter().zip(inputs) {
+        bind(&mut bindings, graph.ty(id.result(0)), tensor);
+    }
+    bindings
+}
+
+/// Binds the symbols that are an axis of the type alone.
+fn bind(bindings: &mut Bindings, ty: &TensorType, tensor: &Tensor) {
+    for (dim, size) in ty.shape.iter().zip(tensor.shape()) {
+        if let [symbol] = dim.symbols().as_slice()
+            && *dim == Dim::symbol(*symbol)
+        {
+            bindings.set(*symbol, *size as u64);
+        }
+    }
 }

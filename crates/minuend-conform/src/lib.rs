@@ -23,6 +23,7 @@ pub mod divergence;
 mod error;
 pub mod float_types;
 mod html;
+pub mod ideal_device;
 mod interpret;
 pub mod models;
 pub mod problem;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use minuend::ir::DType;
 use minuend::{
-    CheckKind, CompileOptions, Continue, Device, ExpectedOutputs, GenerateOptions, LogitRows,
-    Logits, Model, ModelConfig, Sampling, TokenModel, check_outputs, errors, generate,
+    Activations, CheckKind, CompileOptions, Continue, Device, ExpectedOutputs, GenerateOptions,
+    LogitRows, Logits, Model, ModelConfig, Sampling, TokenModel, check_outputs, errors, generate,
 };
 use minuend_interp::Tensor;
 
@@ -78,36 +78,46 @@ impl ModelSource {
         }
     }
 
-    /// The model, and what it must give: the outputs stored in the directory as `expected.safetensors`,
-    /// or what the interpreter gives for a short prompt.
+    /// The name in reports of the model with activations of that type.
+    pub fn name_in(&self, activations: DType) -> String {
+        match activations {
+            DType::F32 => self.name(),
+            other => format!("{}, activations {other}", self.name()),
+        }
+    }
+
+    /// The model with activations of that type, and what it must give: the outputs stored in the directory
+    /// as `expected.safetensors`, or what the interpreter gives for a short prompt.
     ///
     /// # Errors
     /// [`ConformError::Model`], which names the directory.
-    pub fn open(&self) -> Result<ModelCase, ConformError> {
+    pub fn open(&self, activations: DType) -> Result<ModelCase, ConformError> {
         let at = |source: ConformError| ConformError::Model {
             directory: self.name(),
             source: Box::new(source),
         };
-        self.open_unnamed().map_err(at)
+        self.open_unnamed(activations).map_err(at)
     }
 
-    fn open_unnamed(&self) -> Result<ModelCase, ConformError> {
-        let name = self.name();
+    fn open_unnamed(&self, activations: DType) -> Result<ModelCase, ConformError> {
+        let name = self.name_in(activations);
+        let of = Activations::Of(activations);
         match self {
             ModelSource::Random { config, .. } => {
-                let model = Model::random(ModelConfig::from_json_str(&name, config)?, SEED);
+                let config = ModelConfig::from_json_str(&self.name(), config)?;
+                let model = Model::random(config, SEED).with_activations(of);
                 let expected = Expected::computed(&model, 2, &[7, 1, 4])?;
-                Ok(ModelCase { name, model, expected })
+                Ok(ModelCase { name, model, activations, expected })
             }
             ModelSource::Directory(path) => {
-                let model = Model::open(path)?;
+                let model = Model::open(path)?.with_activations(of);
                 let stored = path.join("expected.safetensors");
                 let expected = if stored.is_file() {
                     Expected::Stored(ExpectedOutputs::open(&stored)?)
                 } else {
                     Expected::computed(&model, 1, &[5, 1, 2])?
                 };
-                Ok(ModelCase { name, model, expected })
+                Ok(ModelCase { name, model, activations, expected })
             }
         }
     }
@@ -124,6 +134,8 @@ pub struct ModelCase {
     /// The name in reports.
     pub name: String,
     model: Model,
+    /// Element type of its activations.
+    activations: DType,
     expected: Expected,
 }
 
@@ -141,6 +153,9 @@ struct Chunk {
 
 /// Tokens that a greedy continuation adds.
 const NEW_TOKENS: usize = 4;
+
+/// Standard deviations within which the errors of the logits of small vocabularies lie.
+const DEVIATIONS: f64 = 4.0;
 
 /// Most tokens of the prompt on which a diverging node is looked for: the interpreter is slow.
 const TRACED_TOKENS: usize = 16;
@@ -192,7 +207,7 @@ impl ModelCase {
         let options = CompileOptions { without_canary: true, ..CompileOptions::default() };
         let compiled = self.model.compile(device, LogitRows::All, &options)?;
         let mut session = compiled.session(self.tokens())?;
-        let tolerance = accuracy.logits_tolerance(DType::F32);
+        let tolerance = accuracy.logits_tolerance(self.activations, self.model.config());
         let mut verdicts = match &self.expected {
             Expected::Stored(expected) => {
                 let checks = check_outputs(&mut session, expected, tolerance)?;
@@ -213,11 +228,15 @@ impl ModelCase {
                     worst = if is_worse && !worst.is_nan() { relative_l2 } else { worst };
                 }
                 let found = greedy(&mut session, prompt)?;
-                let same = found.iter().zip(expected).filter(|(a, b)| a == b).count();
-                let compared = expected.len().max(found.len());
+                let different = if found == *expected {
+                    0
+                } else {
+                    self.unlikely_tokens(prompt, &found, tolerance)?
+                };
+                let compared = expected.len();
                 vec![
                     ("logits".to_string(), logits_verdict(worst, tolerance)),
-                    ("greedy tokens".to_string(), tokens_verdict(compared, compared - same)),
+                    ("greedy tokens".to_string(), tokens_verdict(compared, different)),
                 ]
             }
         };
@@ -226,6 +245,32 @@ impl ModelCase {
             verdict.time = started.elapsed();
         }
         Ok(verdicts)
+    }
+
+    /// How many of the tokens that a device goes on with are not the interpreter's, whose logits of the same
+    /// text say so by more than errors of both logits can make up for; tokens that are missing are among
+    /// them. `error` is the relative L2 error of logits.
+    fn unlikely_tokens(
+        &self,
+        prompt: &[u32],
+        found: &[u32],
+        error: f64,
+    ) -> Result<usize, ConformError> {
+        let mut interpreted = self.model.interpreted(LogitRows::All)?;
+        let mut unlikely = NEW_TOKENS.saturating_sub(found.len());
+        let mut next = prompt;
+        for token in found.chunks(1) {
+            let logits = interpreted.feed(next, 1)?;
+            let logits = logits.last(0);
+            let squares: f64 = logits.iter().map(|logit| f64::from(*logit).powi(2)).sum();
+            let deviation = error * (squares / logits.len().max(1) as f64).sqrt();
+            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let logit = token.first().and_then(|token| logits.get(usize::try_from(*token).ok()?));
+            let is_near = |logit: &f32| f64::from(largest - logit) <= 2.0 * DEVIATIONS * deviation;
+            unlikely += usize::from(!logit.is_some_and(is_near));
+            next = token;
+        }
+        Ok(unlikely)
     }
 
     /// Tokens of each sequence that the checks feed at most.
@@ -265,7 +310,7 @@ impl ModelCase {
         let ids = row.iter().map(|id| i64::from(*id)).collect();
         let ids = Tensor::from_ints(DType::I64, &[1, row.len()], ids)?;
         let (weights, runs) = (&self.model, &[vec![ids]]);
-        let surely_wrong = accuracy.surely_wrong(DType::F32);
+        let surely_wrong = accuracy.surely_wrong(self.activations);
         let capacity = self.tokens() as u64;
         Suspect { graph: &graph, weights, runs, capacity, device, surely_wrong }
             .first_diverging_node()

@@ -163,13 +163,16 @@ impl ProblemBuilder {
         Ok(builder)
     }
 
-    /// One more symbol, for a size from 1 on.
+    /// Adds the symbols `E` and `N = S + E`: tokens of which only the last `S` ask.
     ///
     /// # Errors
-    /// A name that is taken.
-    pub fn symbol(&mut self, name: &str) -> Built<()> {
-        self.graph.symbols_mut().declare(name, 1, LARGEST)?;
-        Ok(())
+    /// A symbol that is there.
+    pub fn with_earlier(mut self) -> Built<ProblemBuilder> {
+        let tokens = self.size("S")?;
+        let symbols = self.graph.symbols_mut();
+        let earlier = Dim::symbol(symbols.declare("E", 0, LARGEST)?);
+        symbols.define("N", &earlier + &tokens)?;
+        Ok(self)
     }
 
     /// One size in words: `64`, `S`.
@@ -296,6 +299,21 @@ impl ProblemBuilder {
         }
     }
 
+    /// A magnitude for values that are rounded to f16 on the way to an output: below 2^-14 a value is off
+    /// by up to 2^-25 whatever it is. `reach` is how far an output moves for each unit by which all of
+    /// them are off. The magnitude itself in every other type, whose values are as exact when they are
+    /// small.
+    ///
+    /// # Errors
+    /// A magnitude of another type than the activations'.
+    pub fn narrowed_magnitude(&mut self, magnitude: ValueId, reach: f64) -> Built<ValueId> {
+        if self.activations != DType::F16 {
+            return Ok(magnitude);
+        }
+        let least = self.graph.real(DType::F16, reach / f64::from(1 << 14))?;
+        Ok(self.graph.add_values(magnitude, least)?)
+    }
+
     /// More units for the last output on devices whose functions are GPU built-ins.
     pub fn built_in_slack(&mut self, units: f64) {
         if let Some(tolerance) = self.tolerances.last_mut() {
@@ -418,7 +436,8 @@ impl ProblemBuilder {
         let mut arguments = Vec::new();
         let mut positions = 0;
         for sizes in runs {
-            let tokens = sizes.iter().filter(|(name, _)| *name == "S").map(|(_, size)| *size);
+            let tokens =
+                sizes.iter().filter(|(name, _)| ["S", "E"].contains(name)).map(|(_, n)| *n);
             positions += tokens.sum::<u64>();
             let bindings = bindings(&self.graph, sizes)?;
             let mut of_run = Vec::new();

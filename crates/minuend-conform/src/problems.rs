@@ -105,7 +105,7 @@ impl Problems {
 }
 
 /// Element types of activations. A device solves the problems of those that it has kernels for.
-const ACTIVATIONS: [DType; 3] = [DType::F32, DType::Bf16, DType::F16];
+pub const ACTIVATIONS: [DType; 3] = [DType::F32, DType::Bf16, DType::F16];
 
 type List = fn(&mut Problems);
 

@@ -45,15 +45,15 @@ impl Subject {
     }
 }
 
-/// True for a target whose kernels take and give activations of that float type: it has a kernel for a
-/// function of them.
+/// True for a target whose kernels take and give activations of that float type. It says so, and has a
+/// kernel for a function of them.
 pub fn runs_in(target: &dyn Target, activations: DType) -> bool {
     let mut graph = Graph::new("activations", SymbolTable::default());
     let function = graph
         .argument("x", TensorType::fixed(activations, &[1]))
         .and_then(|x| graph.unary(UnaryOp::Silu, x));
     let legality = function.map(|y| target.legality(&OpInstance::of(&graph, y.node)));
-    matches!(legality, Ok(Legality::Native))
+    target.activation_dtypes().contains(&activations) && matches!(legality, Ok(Legality::Native))
 }
 
 /// Every variant of every device of this build; those of `devices` and `variants` alone where any are

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use minuend::Device;
+use minuend::ir::DType;
 
 use crate::accuracy::Accuracy;
 use crate::check::{Reference, Verdict, check, value_name};
@@ -10,10 +11,10 @@ use crate::divergence::Suspect;
 use crate::error::ConformError;
 use crate::models::{ModelCase, ModelSource, built_in};
 use crate::problem::Problem;
-use crate::problems::{self, NamedProblem};
+use crate::problems::{self, ACTIVATIONS, NamedProblem};
 use crate::report::{CaseReport, DeviceReport, Report, Status, VERSION};
 use crate::runners::Runner;
-use crate::subjects::Subject;
+use crate::subjects::{Subject, runs_in};
 
 /// Which cases run.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +76,8 @@ impl Suite {
         let runs_problem = |problem: &&NamedProblem, on: &Open<'_>| problem.runs_on(on.device);
         let of_device = |on: &Open<'_>| {
             let problems = self.problems.iter().filter(|problem| runs_problem(problem, on)).count();
-            problems * Runner::ON_DEVICES.len() + self.models.len()
+            let types = ACTIVATIONS.into_iter().filter(|t| runs_in(on.device.target(), *t)).count();
+            problems * Runner::ON_DEVICES.len() + self.models.len() * types
         };
         let total = open.iter().map(of_device).sum();
         let mut run = Run { cases: Vec::new(), done: 0, total, progress };
@@ -83,7 +85,9 @@ impl Suite {
             run.problem(problem, &open);
         }
         for model in &self.models {
-            run.model(model, &open);
+            for activations in ACTIVATIONS {
+                run.model(model, activations, &open);
+            }
         }
         Report {
             version: VERSION,
@@ -173,12 +177,14 @@ impl Run<'_> {
         }
     }
 
-    fn model(&mut self, source: &ModelSource, open: &[Open<'_>]) {
-        if open.is_empty() {
+    fn model(&mut self, source: &ModelSource, activations: DType, open: &[Open<'_>]) {
+        let runs_model = |on: &&Open<'_>| runs_in(on.device.target(), activations);
+        let mut open = open.iter().filter(runs_model).peekable();
+        if open.peek().is_none() {
             return;
         }
-        let (name, runner) = (source.name(), MODEL);
-        let opened = source.open();
+        let (name, runner) = (source.name_in(activations), MODEL);
+        let opened = source.open(activations);
         for Open { subject, device, accuracy } in open {
             self.tell(&format!("{} {MODEL}/{name}", subject.name()));
             let label = |name: String| Label { family: MODEL, name, runner, subject };

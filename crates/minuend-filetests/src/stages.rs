@@ -1,7 +1,9 @@
 //! The compiler's stages as tests call them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
+use minuend_codegen::cuda::{Arch, CudaLimits, CudaTarget};
 use minuend_codegen::{CodegenError, CpuTarget, Kernel, Target};
 use minuend_ir::{Graph, LegalGraph, Legality, Op, OpInstance, OpSupport};
 use minuend_passes::{
@@ -12,6 +14,11 @@ use crate::failure::Failure;
 use crate::random::bindings;
 
 static CPU: CpuTarget = CpuTarget;
+/// A target with activations in 16 bits.
+static CUDA: LazyLock<Option<CudaTarget>> = LazyLock::new(|| {
+    let arch = Arch::of_target("cuda-sm90a")?;
+    Some(CudaTarget::new(CudaLimits::typical(arch)))
+});
 static PRIMITIVE: PrimitiveTarget = PrimitiveTarget;
 
 /// The CPU without kernels for fused ops, so that each is decomposed.
@@ -47,11 +54,12 @@ impl Target for PrimitiveTarget {
 }
 
 fn target(name: &str) -> Result<&'static dyn Target, Failure> {
-    match name {
-        "cpu" => Ok(&CPU),
-        "primitive" => Ok(&PRIMITIVE),
-        other => {
-            let known = vec!["cpu", "primitive"];
+    match (name, &*CUDA) {
+        ("cpu", _) => Ok(&CPU),
+        ("primitive", _) => Ok(&PRIMITIVE),
+        ("cuda-sm90a", Some(cuda)) => Ok(cuda),
+        (other, _) => {
+            let known = vec!["cpu", "primitive", "cuda-sm90a"];
             Err(Failure::UnknownTarget { found: other.to_string(), known })
         }
     }

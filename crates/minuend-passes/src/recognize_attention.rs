@@ -35,9 +35,9 @@ fn try_at(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
     let mut patch = PatchBuilder::new(graph);
     let raised = weights::used_elsewhere(graph, softmax, &[])
         .and_then(|()| RaisedAttention::of(graph, product))
-        .and_then(|attention| attention.emit(graph, &mut patch, graph.ty(at.result(0))));
+        .and_then(|attention| attention.emit(graph, &mut patch, at.result(0)));
     match raised {
-        Ok(attention) => Ok(Some(patch.replacing(at.result(0), attention))),
+        Ok(()) => Ok(Some(patch.finish())),
         Err(reason) => {
             cx.remark(graph, at, reason);
             Ok(None)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use minuend_codegen::{Region, TensorPlace};
 use minuend_ir::{Bindings, DType, Dim, Name, SymbolId, SymbolTable};
 use smallvec::SmallVec;
 
@@ -24,6 +25,18 @@ pub struct BoundTensor {
 }
 
 impl BoundTensor {
+    /// The tensor as kernels are told of it.
+    pub fn place(&self) -> TensorPlace<'_> {
+        let region = match self.storage {
+            Storage::Block(_) => Region::Arena,
+            Storage::Argument(index) => Region::Argument(index),
+            Storage::State(index) => Region::State(index),
+            Storage::Weight(index) => Region::Weight(index),
+        };
+        let (dtype, byte_offset) = (self.dtype, self.byte_offset);
+        TensorPlace { region, dtype, byte_offset, shape: &self.shape, strides: &self.strides }
+    }
+
     /// Bytes from the first element to behind the last; 0 for a tensor without elements.
     pub fn span_bytes(&self) -> u64 {
         if self.shape.contains(&0) {

@@ -93,7 +93,7 @@ mod tests {
         KernelSource {
             label: "label".into(),
             file: "cuda/a.cu".into(),
-            text: "text",
+            text: "text".into(),
             headers: vec![("h.cuh", "header".into())],
             options: vec!["-DX=1".into()],
             entry: "entry",
@@ -104,7 +104,7 @@ mod tests {
     fn the_key_covers_all_that_the_code_depends_on() {
         let base = key(&source(), COMPILER);
         let changes: [fn(&mut KernelSource); 4] = [
-            |s| s.text = "other",
+            |s| s.text = "other".into(),
             |s| s.headers[0].1 = "other".into(),
             |s| s.options[0] = "-DX=2".into(),
             |s| s.options.push("-lineinfo".into()),

@@ -18,6 +18,7 @@ mod module;
 pub mod nvrtc;
 mod planned;
 mod products;
+mod readback;
 mod staging;
 mod stream;
 

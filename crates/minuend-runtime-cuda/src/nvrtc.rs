@@ -161,7 +161,7 @@ struct Program(sys::nvrtcProgram);
 
 impl Program {
     fn new(source: &KernelSource) -> Result<Program, NvrtcError> {
-        let text = text_of(source.text)?;
+        let text = text_of(&source.text)?;
         let file = text_of(&source.file)?;
         let headers = source.headers.iter();
         let headers: Vec<(CString, CString)> = headers

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use minuend_codegen::cuda::{CudaError, CudaLimits, KernelSpec, Work, Works, copies, works};
-use minuend_codegen::{LaunchPlaces, Region, TensorPlace};
-use minuend_plan::{BoundProgram, BoundStep, BoundTensor, Program, Storage};
+use minuend_codegen::{LaunchPlaces, TensorPlace};
+use minuend_plan::{BoundProgram, BoundStep, BoundTensor, Program};
 use minuend_runtime::DeviceError;
 use smallvec::SmallVec;
 
@@ -94,31 +94,20 @@ impl Planned {
 
 fn works_of(program: &Program, step: &BoundStep, limits: &CudaLimits) -> Result<Works, CudaError> {
     match step {
-        BoundStep::Copy(copy) => copies(&place(&copy.from), &place(&copy.to), limits),
+        BoundStep::Copy(copy) => copies(&copy.from.place(), &copy.to.place(), limits),
         BoundStep::Launch(launch) => {
             let Some(kernel) = program.kernels.get(launch.kernel) else {
                 return Ok(Works::default());
             };
             let operands: SmallVec<[TensorPlace<'_>; 6]> =
-                launch.operands.iter().map(place).collect();
+                launch.operands.iter().map(BoundTensor::place).collect();
             let results: SmallVec<[TensorPlace<'_>; 2]> =
-                launch.results.iter().map(place).collect();
+                launch.results.iter().map(BoundTensor::place).collect();
             let scalars = &launch.scalars;
             let launch = LaunchPlaces { kernel, operands: &operands, results: &results, scalars };
             works(&launch, limits)
         }
     }
-}
-
-fn place(tensor: &BoundTensor) -> TensorPlace<'_> {
-    let region = match tensor.storage {
-        Storage::Block(_) => Region::Arena,
-        Storage::Argument(index) => Region::Argument(index),
-        Storage::State(index) => Region::State(index),
-        Storage::Weight(index) => Region::Weight(index),
-    };
-    let (dtype, byte_offset) = (tensor.dtype, tensor.byte_offset);
-    TensorPlace { region, dtype, byte_offset, shape: &tensor.shape, strides: &tensor.strides }
 }
 
 fn step_error(

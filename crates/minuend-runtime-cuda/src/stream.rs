@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use cudarc::driver::sys::{self, CUstream};
+use minuend_codegen::Region;
 use minuend_codegen::cuda::KernelSpec;
-use minuend_codegen::{Fault, Region};
 use minuend_plan::BoundProgram;
-use minuend_runtime::{DeviceError, Memory, Stream};
+use minuend_runtime::{DeviceError, Memory, PendingRead, Stream};
 
 use crate::graph::Graph;
 use crate::launch::{AddressMap, PreparedWork};
-use crate::memory::{DeviceBuffer, PinnedBuffer};
+use crate::memory::DeviceBuffer;
 use crate::module::{CudaModule, RawStream};
 use crate::planned::Planned;
 use crate::products::WORKSPACE_BYTES;
+use crate::readback::{FAULT_BYTES, Readbacks};
 use crate::staging::Staging;
 
-/// Bytes of the fault counters.
-const FAULT_BYTES: u64 = 16;
 /// Bytes of the counters by which the blocks of a launch agree.
 const COUNTER_BYTES: u64 = 4 << 16;
 /// Bytes of a piece of staging memory for arguments.
@@ -51,7 +50,7 @@ pub(crate) struct CudaStream {
     /// The driver cannot record, or failed to: runs are given kernel by kernel.
     without_graphs: bool,
     staging: Staging,
-    readback: Option<PinnedBuffer>,
+    readbacks: Readbacks,
     may_have_faults: bool,
 }
 
@@ -60,7 +59,7 @@ impl CudaStream {
         let gpu = Arc::clone(&module.shared.gpu);
         gpu.enter()?;
         let raw = RawStream::new(&gpu)?;
-        let faults = DeviceBuffer::zeroed(&gpu, "fault counters", FAULT_BYTES, raw.stream)?;
+        let faults = DeviceBuffer::zeroed(&gpu, "fault counters", FAULT_BYTES as u64, raw.stream)?;
         let counters = DeviceBuffer::zeroed(&gpu, "counters", COUNTER_BYTES, raw.stream)?;
         let none = |count: usize| std::iter::repeat_with(|| None).take(count).collect::<Vec<_>>();
         let buffers = Buffers {
@@ -81,7 +80,7 @@ impl CudaStream {
             same_runs: 0,
             without_graphs: !Graph::is_supported(&gpu),
             staging: Staging::new(&gpu, STAGING_PIECES, STAGING_BYTES)?,
-            readback: None,
+            readbacks: Readbacks::new(&gpu),
             may_have_faults: false,
         })
     }
@@ -169,9 +168,16 @@ impl CudaStream {
         Ok(())
     }
 
-    fn out_of_bounds(&self, memory: Memory, offset: u64, bytes: usize, size: u64) -> DeviceError {
-        let (what, start) = (format!("{memory:?}"), offset);
-        DeviceError::OutOfBounds { what, start, end: offset + bytes as u64, size }
+    /// Address of bytes of a region.
+    fn inside(&self, memory: Memory, offset: u64, bytes: usize) -> Result<u64, DeviceError> {
+        let held = self.buffers.held(memory).map(|held| (held.address(), held.bytes()));
+        let (address, size) = held.unwrap_or_default();
+        let end = offset.saturating_add(bytes as u64);
+        if end > size {
+            let what = format!("{memory:?}");
+            return Err(DeviceError::OutOfBounds { what, start: offset, end, size });
+        }
+        Ok(address + offset)
     }
 }
 
@@ -232,7 +238,8 @@ impl Stream for CudaStream {
             Memory::State(_) => "a key/value cache",
         };
         let Some(slot) = self.buffers.slot(memory) else {
-            return Err(self.out_of_bounds(memory, 0, 0, 0));
+            let what = format!("{memory:?}");
+            return Err(DeviceError::OutOfBounds { what, start: 0, end: bytes, size: 0 });
         };
         // The old buffer goes first, so that both need not fit. Freeing waits for work that uses it.
         *slot = None;
@@ -248,67 +255,66 @@ impl Stream for CudaStream {
         let module = Arc::clone(&self.buffers.module);
         module.shared.gpu.enter()?;
         let stream = self.stream();
-        let held = self.buffers.held(memory).map(|held| (held.address(), held.bytes()));
-        let (address, size) = held.unwrap_or_default();
-        let is_inside = offset.checked_add(bytes.len() as u64).is_some_and(|end| end <= size);
-        if !is_inside {
-            return Err(self.out_of_bounds(memory, offset, bytes.len(), size));
-        }
-        self.staging.copy(address + offset, bytes, stream)
+        let address = self.inside(memory, offset, bytes.len())?;
+        self.staging.copy(address, bytes, stream)
     }
 
     fn read(&mut self, memory: Memory, offset: u64, bytes: &mut [u8]) -> Result<(), DeviceError> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let module = Arc::clone(&self.buffers.module);
-        let gpu = &module.shared.gpu;
+        let pending = self.start_read(memory, offset, bytes.len())?;
+        let read = self.finish_read(pending)?;
+        bytes.copy_from_slice(&read);
+        Ok(())
+    }
+
+    fn runs_ahead(&self) -> bool {
+        true
+    }
+
+    fn copy(
+        &mut self,
+        (from, from_offset): (Memory, u64),
+        (to, to_offset): (Memory, u64),
+        bytes: usize,
+    ) -> Result<(), DeviceError> {
+        let gpu = Arc::clone(&self.buffers.module.shared.gpu);
         gpu.enter()?;
-        let held = self.buffers.held(memory).map(|held| (held.address(), held.bytes()));
-        let (address, size) = held.unwrap_or_default();
-        let is_inside = offset.checked_add(bytes.len() as u64).is_some_and(|end| end <= size);
-        if !is_inside {
-            return Err(self.out_of_bounds(memory, offset, bytes.len(), size));
-        }
-        let faults = FAULT_BYTES as usize;
-        let wanted = faults + bytes.len();
-        let mut readback = match self.readback.take() {
-            Some(held) if held.bytes().len() >= wanted => held,
-            _ => PinnedBuffer::new(gpu, wanted.next_power_of_two())?,
-        };
-        let stream = self.stream();
-        let to = readback.bytes_mut().as_mut_ptr();
-        // SAFETY: both ranges lie in live buffers, the host's is page-locked and holds `wanted` bytes,
-        // and nothing looks at it before the wait below.
-        let results = unsafe {
-            [
-                sys::cuMemcpyDtoHAsync_v2(to.cast(), self.buffers.faults.address(), faults, stream),
-                sys::cuMemcpyDtoHAsync_v2(
-                    to.add(faults).cast(),
-                    address + offset,
-                    bytes.len(),
-                    stream,
-                ),
-            ]
-        };
-        let copied =
-            results.into_iter().try_for_each(|result| gpu.done("copying to the host", result));
-        let waited = gpu.wait(stream);
-        copied.and(waited)?;
-        let at = Fault::Index as usize * 4;
-        let words = readback.bytes();
-        let count = u32::from_le_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]);
-        bytes.copy_from_slice(&words[faults..wanted]);
-        self.readback = Some(readback);
+        let source = self.inside(from, from_offset, bytes)?;
+        let target = self.inside(to, to_offset, bytes)?;
+        // SAFETY: both ranges lie in live buffers of this stream.
+        let result = unsafe { sys::cuMemcpyDtoDAsync_v2(target, source, bytes, self.stream()) };
+        gpu.done("copying on the device", result)
+    }
+
+    fn start_read(
+        &mut self,
+        memory: Memory,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<PendingRead, DeviceError> {
+        let gpu = Arc::clone(&self.buffers.module.shared.gpu);
+        gpu.enter()?;
+        let address = self.inside(memory, offset, bytes)?;
+        let faults = self.buffers.faults.address();
+        self.readbacks.start(address, bytes, faults, self.stream()).map(PendingRead::Later)
+    }
+
+    fn finish_read(&mut self, pending: PendingRead) -> Result<Vec<u8>, DeviceError> {
+        let gpu = Arc::clone(&self.buffers.module.shared.gpu);
+        gpu.enter()?;
+        let PendingRead::Later(number) = pending else { return Ok(Vec::new()) };
+        let (bytes, count) = self.readbacks.finish(number)?;
         let had_run = std::mem::take(&mut self.may_have_faults);
         if had_run && count > 0 {
             let counters = self.buffers.faults.address();
             // SAFETY: the counters hold that many bytes.
-            let cleared = unsafe { sys::cuMemsetD8Async(counters, 0, faults, stream) };
+            let cleared = unsafe { sys::cuMemsetD8Async(counters, 0, FAULT_BYTES, self.stream()) };
             gpu.done("clearing memory", cleared)?;
             return Err(DeviceError::Index { count: u64::from(count) });
         }
-        Ok(())
+        Ok(bytes)
     }
 
     fn run(&mut self, program: &BoundProgram) -> Result<(), DeviceError> {

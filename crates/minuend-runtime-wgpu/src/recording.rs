@@ -6,7 +6,7 @@ use minuend_codegen::wgsl::{
     Dispatch, FIRST_GROUP, LaunchPlaces, Region, ShaderError, TensorPlace, WgslLimits, copies,
     dispatches,
 };
-use minuend_plan::{BoundStep, BoundTensor, Program, Storage};
+use minuend_plan::{BoundStep, BoundTensor, Program};
 use minuend_runtime::DeviceError;
 use smallvec::SmallVec;
 
@@ -31,13 +31,13 @@ pub(crate) fn dispatches_of(
     limits: &WgslLimits,
 ) -> Result<Vec<Dispatch>, DeviceError> {
     let made = match step {
-        BoundStep::Copy(copy) => copies(&place(&copy.from), &place(&copy.to), limits),
+        BoundStep::Copy(copy) => copies(&copy.from.place(), &copy.to.place(), limits),
         BoundStep::Launch(launch) => {
             let Some(kernel) = program.kernels.get(launch.kernel) else { return Ok(Vec::new()) };
             let operands: SmallVec<[TensorPlace<'_>; 6]> =
-                launch.operands.iter().map(place).collect();
+                launch.operands.iter().map(BoundTensor::place).collect();
             let results: SmallVec<[TensorPlace<'_>; 2]> =
-                launch.results.iter().map(place).collect();
+                launch.results.iter().map(BoundTensor::place).collect();
             let launch = LaunchPlaces {
                 kernel,
                 operands: &operands,
@@ -86,22 +86,6 @@ fn step_error(
             available,
         },
         error => DeviceError::Kernel { step: index, kernel, reason: error.to_string() },
-    }
-}
-
-fn place(tensor: &BoundTensor) -> TensorPlace<'_> {
-    let region = match tensor.storage {
-        Storage::Block(_) => Region::Arena,
-        Storage::Argument(index) => Region::Argument(index),
-        Storage::State(index) => Region::State(index),
-        Storage::Weight(index) => Region::Weight(index),
-    };
-    TensorPlace {
-        region,
-        dtype: tensor.dtype,
-        byte_offset: tensor.byte_offset,
-        shape: &tensor.shape,
-        strides: &tensor.strides,
     }
 }
 

@@ -196,6 +196,15 @@ pub trait Module: Send + Sync {
     fn open(self: Arc<Self>) -> Result<Box<dyn Stream>, DeviceError>;
 }
 
+/// Bytes asked for by [`Stream::start_read`].
+#[derive(Debug)]
+pub enum PendingRead {
+    /// They are here.
+    Ready(Vec<u8>),
+    /// The stream gives them for this number.
+    Later(u64),
+}
+
 /// The mutable part: memory, and the order in which work is done.
 pub trait Stream: Send {
     /// Makes a region at least that large. Growing it loses its contents; a fresh state is zero.
@@ -206,6 +215,48 @@ pub trait Stream: Send {
 
     /// Copies bytes from a region, behind all work given so far.
     fn read(&mut self, memory: Memory, offset: u64, bytes: &mut [u8]) -> Result<(), DeviceError>;
+
+    /// True if work and reads are started and not waited for, so that it pays to give more work before
+    /// the results of earlier work are here.
+    fn runs_ahead(&self) -> bool {
+        false
+    }
+
+    /// Copies bytes between regions, behind all work given so far. The ranges do not overlap.
+    fn copy(
+        &mut self,
+        (from, from_offset): (Memory, u64),
+        (to, to_offset): (Memory, u64),
+        bytes: usize,
+    ) -> Result<(), DeviceError> {
+        let mut staged = vec![0u8; bytes];
+        self.read(from, from_offset, &mut staged)?;
+        self.write(to, to_offset, &staged)
+    }
+
+    /// As [`Stream::read`] of `bytes` bytes, but work that is given from now on need not wait until they
+    /// are here: [`Stream::finish_read`] does. Every read that is started is finished, in any order.
+    fn start_read(
+        &mut self,
+        memory: Memory,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<PendingRead, DeviceError> {
+        let mut read = vec![0u8; bytes];
+        self.read(memory, offset, &mut read)?;
+        Ok(PendingRead::Ready(read))
+    }
+
+    /// The bytes of a read that was started on this stream.
+    fn finish_read(&mut self, pending: PendingRead) -> Result<Vec<u8>, DeviceError> {
+        match pending {
+            PendingRead::Ready(bytes) => Ok(bytes),
+            PendingRead::Later(number) => {
+                let (what, start, end) = (format!("read {number}"), 0, 1);
+                Err(DeviceError::OutOfBounds { what, start, end, size: 0 })
+            }
+        }
+    }
 
     /// Runs every step. Regions must have been reserved as the program says.
     fn run(&mut self, program: &BoundProgram) -> Result<(), DeviceError>;

@@ -12,8 +12,8 @@ mod host_tensor;
 mod session;
 mod weights;
 
-pub use device::{Device, DeviceError, Memory, Module, Stream};
+pub use device::{Device, DeviceError, Memory, Module, PendingRead, Stream};
 pub use executable::Executable;
 pub use host_tensor::HostTensor;
-pub use session::{RunError, Session};
+pub use session::{Input, PendingTensor, RunError, Session};
 pub use weights::{StoredTensor, WeightSource, stored_parts};

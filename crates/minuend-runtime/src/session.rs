@@ -1,11 +1,12 @@
 //! A sequence of runs that share states.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use minuend_ir::{Bindings, DType, Dim};
+use minuend_ir::{Bindings, DType, Dim, Name};
 use minuend_plan::{BindError, BoundProgram, BoundTensor, Program, StateSlot, Storage};
 
-use crate::device::{DeviceError, Memory, Stream};
+use crate::device::{DeviceError, Memory, PendingRead, Stream};
 use crate::host_tensor::{HostTensor, byte_size};
 
 /// Why a run failed. The session's states are unchanged, but for a device error.
@@ -65,6 +66,23 @@ pub enum RunError {
         /// The output.
         name: String,
     },
+}
+
+/// An argument of a run.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Given by the host.
+    Host(&'a HostTensor),
+    /// What the output with this index of the last run is; it stays on the device.
+    LastOutput(usize),
+}
+
+/// An output that is on its way to the host; see [`Session::start_reading`].
+#[derive(Debug)]
+pub struct PendingTensor {
+    read: PendingRead,
+    tensor: BoundTensor,
+    name: Name,
 }
 
 /// Runs a program again and again; its states live here.
@@ -148,33 +166,133 @@ impl Session {
         arguments: &[HostTensor],
         wanted: &[usize],
     ) -> Result<Vec<HostTensor>, RunError> {
-        let program = Arc::clone(&self.program);
-        let count = program.outputs.len();
+        let count = self.program.outputs.len();
         if let Some(wanted) = wanted.iter().copied().find(|index| *index >= count) {
             return Err(RunError::NoSuchOutput { wanted, count });
         }
-        let bindings = self.bindings(arguments)?;
+        let inputs: Vec<Input<'_>> = arguments.iter().map(Input::Host).collect();
+        self.give(&inputs)?;
+        wanted.iter().map(|index| self.read(*index)).collect()
+    }
+
+    /// Gives a run to the device and waits for nothing.
+    ///
+    /// # Errors
+    /// As [`Session::run`], and [`RunError::NoSuchOutput`] for an output that the last run did not have.
+    pub fn give(&mut self, inputs: &[Input<'_>]) -> Result<(), RunError> {
+        let program = Arc::clone(&self.program);
+        let fed = inputs.iter().map(|input| self.fed(*input)).collect::<Result<Vec<_>, _>>()?;
+        let bindings = self.bindings(&fed)?;
         self.check_states(&bindings)?;
         let bound = program.bind(&bindings, self.bound.as_ref())?;
+        for (index, bytes) in bound.argument_bytes.iter().enumerate() {
+            self.stream.reserve(Memory::Argument(index), *bytes)?;
+        }
+        for (index, input) in inputs.iter().enumerate() {
+            let argument = Memory::Argument(index);
+            match (input, &fed[index].tensor) {
+                (Input::Host(tensor), _) => self.stream.write(argument, 0, tensor.bytes())?,
+                // Before the arena is reserved anew, where the output may lie.
+                (Input::LastOutput(_), Some(tensor)) => {
+                    let from = (self.memory_of(tensor)?, tensor.byte_offset);
+                    let bytes = usize::try_from(tensor.span_bytes()).unwrap_or(usize::MAX);
+                    self.stream.copy(from, (argument, 0), bytes)?;
+                }
+                (Input::LastOutput(_), None) => {}
+            }
+        }
         self.reserve(&bound)?;
         if self.held.is_none() {
             self.clear_fixed_states(&bound)?;
         }
-        for (index, argument) in arguments.iter().enumerate() {
-            self.stream.write(Memory::Argument(index), 0, argument.bytes())?;
-        }
         self.stream.run(&bound)?;
-        let mut outputs = Vec::with_capacity(wanted.len());
-        for index in wanted {
-            let found = self.download(&bound.outputs[*index])?;
-            let name = || program.outputs[*index].name.to_string();
-            outputs.push(found.ok_or_else(|| RunError::OutputSize { name: name() })?);
-        }
         self.grow(&bindings);
         self.held = Some(bindings);
         self.peak_arena_bytes = self.peak_arena_bytes.max(bound.arena_bytes());
         self.bound = Some(bound);
-        Ok(outputs)
+        Ok(())
+    }
+
+    /// Type and shape of an argument, and where it is if it is on the device.
+    fn fed<'a>(&self, input: Input<'a>) -> Result<Fed<'a>, RunError> {
+        match input {
+            Input::Host(tensor) => {
+                let shape = Cow::Borrowed(tensor.shape());
+                Ok(Fed { dtype: tensor.dtype(), shape, tensor: None })
+            }
+            Input::LastOutput(index) => {
+                let tensor = self.output(index)?;
+                // Where rows have gaps, the host would have to close them; outputs are dense otherwise.
+                if !is_dense(&tensor) {
+                    let count = self.program.outputs.len();
+                    return Err(RunError::NoSuchOutput { wanted: index, count });
+                }
+                let shape = Cow::Owned(tensor.shape.to_vec());
+                Ok(Fed { dtype: tensor.dtype, shape, tensor: Some(tensor) })
+            }
+        }
+    }
+
+    /// An output of the last run.
+    fn output(&self, index: usize) -> Result<BoundTensor, RunError> {
+        let outputs = self.bound.as_ref().map_or(&[][..], |bound| &bound.outputs);
+        let missing = RunError::NoSuchOutput { wanted: index, count: outputs.len() };
+        outputs.get(index).cloned().ok_or(missing)
+    }
+
+    /// Reads an output of the last run.
+    ///
+    /// # Errors
+    /// [`RunError::NoSuchOutput`], [`RunError::OutputSize`], and [`RunError::Device`] if a run failed.
+    pub fn read(&mut self, index: usize) -> Result<HostTensor, RunError> {
+        let pending = self.start_reading(index)?;
+        self.finish_reading(pending)
+    }
+
+    /// Asks for an output of the last run. Runs that are given behind this do not change what is read,
+    /// nor do they wait for it.
+    ///
+    /// # Errors
+    /// As [`Session::read`].
+    pub fn start_reading(&mut self, index: usize) -> Result<PendingTensor, RunError> {
+        let tensor = self.output(index)?;
+        let name = self.program.outputs[index].name.clone();
+        let memory = self.memory_of(&tensor)?;
+        let size = byte_size(tensor.dtype, &tensor.shape);
+        let span = usize::try_from(tensor.span_bytes()).ok();
+        let Some((_, span)) = size.zip(span) else {
+            return Err(RunError::OutputSize { name: name.to_string() });
+        };
+        let read = self.stream.start_read(memory, tensor.byte_offset, span)?;
+        Ok(PendingTensor { read, tensor, name })
+    }
+
+    /// Waits for an output.
+    ///
+    /// # Errors
+    /// As [`Session::read`].
+    pub fn finish_reading(&mut self, pending: PendingTensor) -> Result<HostTensor, RunError> {
+        let PendingTensor { read, tensor, name } = pending;
+        let too_large = || RunError::OutputSize { name: name.to_string() };
+        let size = byte_size(tensor.dtype, &tensor.shape).ok_or_else(too_large)?;
+        let span = self.stream.finish_read(read)?;
+        let bytes = if is_dense(&tensor) { span } else { gather(&tensor, &span, size) };
+        HostTensor::from_bytes(tensor.dtype, &tensor.shape, bytes).ok_or_else(too_large)
+    }
+
+    /// True if it pays to give more runs before the outputs of earlier ones are read.
+    pub fn runs_ahead(&self) -> bool {
+        self.stream.runs_ahead()
+    }
+
+    /// Forgets the last positions of the growing states, so that they hold `positions`. More than they
+    /// hold changes nothing.
+    pub fn rewind(&mut self, positions: u64) {
+        let program = Arc::clone(&self.program);
+        for symbol in program.states.iter().filter_map(StateSlot::growing_symbol) {
+            let held = self.grown.get(symbol).unwrap_or(0);
+            self.grown.set(symbol, held.min(positions));
+        }
     }
 
     /// Waits until the runs so far are done. A run that returned outputs is done already.
@@ -186,7 +304,7 @@ impl Session {
     }
 
     /// Values of all symbols: from the arguments' shapes, the states' sizes and the capacity.
-    fn bindings(&self, arguments: &[HostTensor]) -> Result<Bindings, RunError> {
+    fn bindings(&self, arguments: &[Fed<'_>]) -> Result<Bindings, RunError> {
         let program = &*self.program;
         if arguments.len() != program.arguments.len() {
             let (found, expected) = (arguments.len(), program.arguments.len());
@@ -197,7 +315,7 @@ impl Session {
             bindings.set(symbol, self.capacity);
         }
         for (declared, given) in program.arguments.iter().zip(arguments) {
-            for (dim, size) in declared.ty.shape.iter().zip(given.shape()) {
+            for (dim, size) in declared.ty.shape.iter().zip(&*given.shape) {
                 if let [symbol] = dim.symbols().as_slice()
                     && *dim == Dim::symbol(*symbol)
                     && bindings.get(*symbol).is_none()
@@ -207,16 +325,16 @@ impl Session {
             }
         }
         for (declared, given) in program.arguments.iter().zip(arguments) {
-            let sizes = declared.ty.shape.iter().zip(given.shape());
-            let fits = declared.ty.dtype == given.dtype()
-                && declared.ty.rank() == given.shape().len()
+            let sizes = declared.ty.shape.iter().zip(&*given.shape);
+            let fits = declared.ty.dtype == given.dtype
+                && declared.ty.rank() == given.shape.len()
                 && sizes.into_iter().all(|(dim, size)| {
                     dim.eval_size(&bindings).is_none_or(|expected| expected == *size as u64)
                 });
             if !fits {
                 return Err(RunError::ArgumentType {
                     name: declared.name.to_string(),
-                    found: format!("{}{:?}", given.dtype(), given.shape()),
+                    found: format!("{}{:?}", given.dtype, given.shape),
                     expected: declared.ty.display(&program.symbols).to_string(),
                 });
             }
@@ -258,9 +376,6 @@ impl Session {
 
     fn reserve(&mut self, bound: &BoundProgram) -> Result<(), DeviceError> {
         self.stream.reserve(Memory::Arena, bound.arena_bytes())?;
-        for (index, bytes) in bound.argument_bytes.iter().enumerate() {
-            self.stream.reserve(Memory::Argument(index), *bytes)?;
-        }
         for (index, bytes) in bound.state_bytes.iter().enumerate() {
             self.stream.reserve(Memory::State(index), *bytes)?;
         }
@@ -277,25 +392,26 @@ impl Session {
         }
     }
 
-    /// An output in row-major order; `None` if it does not fit in host memory.
-    fn download(&mut self, tensor: &BoundTensor) -> Result<Option<HostTensor>, DeviceError> {
-        let Some(size) = byte_size(tensor.dtype, &tensor.shape) else { return Ok(None) };
-        let memory = match tensor.storage {
-            Storage::Block(_) => Memory::Arena,
-            Storage::Argument(index) => Memory::Argument(index),
-            Storage::State(index) => Memory::State(index),
-            Storage::Weight(_) => {
-                return Err(DeviceError::Setup {
-                    device: self.program.target.into(),
-                    reason: "an output is a weight itself; return a computed value".into(),
-                });
-            }
-        };
-        let mut span = vec![0u8; usize::try_from(tensor.span_bytes()).unwrap_or(usize::MAX)];
-        self.stream.read(memory, tensor.byte_offset, &mut span)?;
-        let bytes = if is_dense(tensor) { span } else { gather(tensor, &span, size) };
-        Ok(HostTensor::from_bytes(tensor.dtype, &tensor.shape, bytes))
+    /// The memory that a tensor of the last run lies in.
+    fn memory_of(&self, tensor: &BoundTensor) -> Result<Memory, DeviceError> {
+        match tensor.storage {
+            Storage::Block(_) => Ok(Memory::Arena),
+            Storage::Argument(index) => Ok(Memory::Argument(index)),
+            Storage::State(index) => Ok(Memory::State(index)),
+            Storage::Weight(_) => Err(DeviceError::Setup {
+                device: self.program.target.into(),
+                reason: "an output is a weight itself; return a computed value".into(),
+            }),
+        }
     }
+}
+
+/// What is known of an argument before a run.
+struct Fed<'a> {
+    dtype: DType,
+    shape: Cow<'a, [usize]>,
+    /// Where it is on the device.
+    tensor: Option<BoundTensor>,
 }
 
 fn is_dense(tensor: &BoundTensor) -> bool {

@@ -128,15 +128,15 @@ mod tests {
             ("b", tensor(DType::F16, &[1, 4])),
             ("c", tensor(DType::Bf16, &[3, 4])),
         ]);
-        let parts =
-            stored_parts(&slot(DType::Bf16, &[6, 4], &["a", "b", "c"]), &table).unwrap();
+        let parts = stored_parts(&slot(DType::Bf16, &[6, 4], &["a", "b", "c"]), &table).unwrap();
         let found: Vec<_> = parts.iter().map(|part| (part.dtype, part.data.len())).collect();
         assert_eq!(found, [(DType::Bf16, 16), (DType::Bf16, 8), (DType::Bf16, 24)]);
     }
 
     #[test]
     fn other_mismatches_are_errors() {
-        let table = Table(vec![("a", tensor(DType::F32, &[2, 4])), ("n", tensor(DType::I64, &[2]))]);
+        let table =
+            Table(vec![("a", tensor(DType::F32, &[2, 4])), ("n", tensor(DType::I64, &[2]))]);
         let message = |slot: WeightSlot| stored_parts(&slot, &table).unwrap_err().to_string();
         let of_shape = message(slot(DType::Bf16, &[4, 2], &["a"]));
         assert_eq!(of_shape, "weight a is f32[2, 4] of 32 bytes, expected bf16[4, 2]");

@@ -122,7 +122,8 @@ mod tests {
         let halves = WithTypes(&[DType::F32, DType::F16]);
         let asked = Activations::Of(DType::Bf16);
         let error = asked.dtype(&halves, StoredDtype::Bf16).unwrap_err();
-        let message = "target some has no kernels for activations in bf16, expected auto or one of f32, f16";
+        let message = "target some has no kernels for activations in bf16, expected one of auto, \
+            f32, f16";
         assert_eq!(error.to_string(), message);
         assert_eq!(asked.dtype_anywhere(), DType::Bf16);
     }

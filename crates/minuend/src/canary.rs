@@ -11,6 +11,7 @@ mod shapes;
 mod values;
 
 use minuend_interp::{Data, Tensor};
+use minuend_ir::DType;
 use minuend_plan::Program;
 use minuend_runtime::{Device, DeviceError, Executable, HostTensor, RunError, WeightSource};
 
@@ -40,7 +41,7 @@ pub fn load_checked(
 
 /// Runs the cases of a program, and refuses variants until all of them are right.
 fn check(device: &dyn Device, program: &Program) -> Result<(), Error> {
-    let golden = Golden::new(&shapes::of(program))?;
+    let golden = Golden::new(&shapes::of(program), device.target().activation_dtypes())?;
     let mut refusals = 0;
     while let Some(fault) = first_fault(device, &golden)? {
         refusals += 1;
@@ -100,8 +101,7 @@ fn first_fault(device: &dyn Device, golden: &Golden) -> Result<Option<Fault>, Er
     };
     let rounds_products = device.rounds_products();
     Ok(golden.outputs.iter().zip(&found).find_map(|(output, found)| {
-        let tolerance = output.tolerance(rounds_products);
-        let miss = miss(found, &output.expected, &output.magnitude, tolerance)?;
+        let miss = miss(found, &output.expected, &output.allowances(rounds_products))?;
         let (kernel, sizes) = (output.kernel.clone(), output.sizes.clone());
         Some(Fault::Wrong { kernel, sizes, miss })
     }))
@@ -125,9 +125,26 @@ struct Miss {
     allowed: f64,
 }
 
-/// The first element that is off by more than `tolerance` of its magnitude. What is infinite or NaN by
+/// How far elements may be off: a share of their scale.
+#[derive(Clone, Copy)]
+struct Allowance<'t> {
+    /// A tensor of the shape of what is compared, or one number.
+    scale: &'t Tensor,
+    /// The share.
+    share: f64,
+}
+
+impl Allowance<'_> {
+    fn at(&self, index: usize) -> f64 {
+        let scales = self.scale.reals().unwrap_or_default();
+        let at = if scales.len() == 1 { 0 } else { index };
+        self.share * scales.get(at).map_or(0.0, |scale| scale.abs())
+    }
+}
+
+/// The first element that is off by more than the sum of what is allowed. What is infinite or NaN by
 /// the interpreter is not compared: the languages of GPUs promise neither.
-fn miss(found: &HostTensor, expected: &Tensor, magnitude: &Tensor, tolerance: f64) -> Option<Miss> {
+fn miss(found: &HostTensor, expected: &Tensor, allowances: &[Allowance<'_>]) -> Option<Miss> {
     let other = Some(Miss { error: f64::INFINITY, allowed: 0.0 });
     let Ok(found) = Tensor::from_bytes(found.dtype(), found.shape(), found.bytes()) else {
         return other;
@@ -135,24 +152,23 @@ fn miss(found: &HostTensor, expected: &Tensor, magnitude: &Tensor, tolerance: f6
     if (found.dtype(), found.shape()) != (expected.dtype(), expected.shape()) {
         return other;
     }
+    let dtype = expected.dtype();
     let (Data::Reals(found), Data::Reals(expected)) = (found.data(), expected.data()) else {
         return if found.data() == expected.data() { None } else { other };
     };
-    let magnitudes = magnitude.reals().unwrap_or_default();
-    let magnitude = |index: usize| {
-        let at = if magnitudes.len() == 1 { 0 } else { index };
-        magnitudes.get(at).map_or(0.0, |size| size.abs())
+    // Results below the normal range of their type may be flushed to zero. That of bf16 is f32's.
+    let floor = match dtype {
+        _ if allowances.iter().all(|allowance| allowance.share == 0.0) => 0.0,
+        DType::F16 => half::f16::MIN_POSITIVE.to_f64(),
+        _ => f64::from(f32::MIN_POSITIVE),
     };
     let pairs = found.iter().zip(expected).enumerate();
-    let finite = pairs.filter(|(index, (_, expected))| {
-        (**expected as f32).is_finite() && magnitude(*index).is_finite()
+    let misses = pairs.filter_map(|(index, (found, expected))| {
+        let allowed: f64 = allowances.iter().map(|allowance| allowance.at(index)).sum();
+        let is_finite = (*expected as f32).is_finite() && allowed.is_finite();
+        is_finite.then(|| Miss { error: (found - expected).abs(), allowed: allowed + floor })
     });
-    let mut misses = finite.map(|(index, (found, expected))| {
-        // Results below the normal range of f32 may be flushed to zero.
-        let floor = if tolerance == 0.0 { 0.0 } else { f64::from(f32::MIN_POSITIVE) };
-        Miss { error: (found - expected).abs(), allowed: tolerance * magnitude(index) + floor }
-    });
-    misses.find(|miss| miss.error.is_nan() || miss.error > miss.allowed)
+    misses.into_iter().find(|miss| miss.error.is_nan() || miss.error > miss.allowed)
 }
 
 #[cfg(test)]

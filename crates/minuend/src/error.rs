@@ -1,8 +1,8 @@
 //! What can go wrong, by stage.
 
 use minuend_interp::{EvalError, TensorError};
-use minuend_ir::{DType, LegalityError};
 use minuend_ir::verify::VerifyErrors;
+use minuend_ir::{DType, LegalityError};
 use minuend_models::ModelError;
 use minuend_passes::PassError;
 use minuend_plan::{BindError, PlanError};
@@ -39,6 +39,12 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
+    /// The target has no kernel for a step at the sizes given.
+    #[error(transparent)]
+    Kernel(#[from] minuend_codegen::CodegenError),
+    /// A kernel's text does not compile.
+    #[error("{0}")]
+    Machine(String),
     /// A pass to leave out that does not exist.
     #[error("unknown pass '{name}', `minuend compile --time` lists the passes")]
     UnknownPass {
@@ -102,7 +108,7 @@ pub enum RequestError {
     },
     /// Activations in a type that a target has no kernels for.
     #[error(
-        "target {target} has no kernels for activations in {dtype}, expected auto or one of \
+        "target {target} has no kernels for activations in {dtype}, expected one of auto, \
          {supported}"
     )]
     UnsupportedActivations {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, RequestError};
+use crate::error::Error;
 use crate::sampling::{Sampler, Sampling};
 use crate::token_model::TokenModel;
 
@@ -73,13 +73,56 @@ pub fn generate(
     options: &GenerateOptions,
     on_token: &mut dyn FnMut(u32) -> Continue,
 ) -> Result<Generation, Error> {
+    if options.sampling.temperature > 0.0 {
+        return sample(model, prompt, options, on_token);
+    }
+    Sampler::new(&options.sampling)?;
+    let room = model.capacity().saturating_sub(model.position()).saturating_sub(prompt.len());
+    // Choosing a token takes no room; feeding it does.
+    let most = options.max_new_tokens.max(1).min(room.saturating_add(1));
+    let (mut token_ids, mut finish) = (Vec::new(), Finish::Context);
+    let started = Instant::now();
+    let (mut prefill_time, mut seen) = (Duration::ZERO, 0usize);
+    model.feed_greedily(prompt, most, &mut |token| {
+        if seen == 0 {
+            prefill_time = started.elapsed();
+        }
+        seen += 1;
+        let end = if options.max_new_tokens == 0 {
+            Some(Finish::Length)
+        } else if options.eos_ids.contains(&token) {
+            Some(Finish::EndOfText)
+        } else {
+            token_ids.push(token);
+            if on_token(token) == Continue::No {
+                Some(Finish::Stopped)
+            } else {
+                (token_ids.len() == options.max_new_tokens).then_some(Finish::Length)
+            }
+        };
+        match end {
+            None => Continue::Yes,
+            Some(reason) => {
+                finish = reason;
+                Continue::No
+            }
+        }
+    })?;
+    let decode_time = started.elapsed().saturating_sub(prefill_time);
+    let decode_steps = seen.saturating_sub(1);
+    Ok(Generation { token_ids, finish, prefill_time, decode_time, decode_steps })
+}
+
+/// Continues with tokens that the host draws from the logits.
+fn sample(
+    model: &mut dyn TokenModel,
+    prompt: &[u32],
+    options: &GenerateOptions,
+    on_token: &mut dyn FnMut(u32) -> Continue,
+) -> Result<Generation, Error> {
     let mut sampler = Sampler::new(&options.sampling)?;
     let mut next = |model: &mut dyn TokenModel, ids: &[u32]| -> Result<u32, Error> {
-        if options.sampling.temperature > 0.0 {
-            return Ok(sampler.choose(model.feed(ids, 1)?.last(0))?);
-        }
-        let tokens = model.feed_greedy(ids, 1)?;
-        Ok(tokens.first().copied().ok_or(RequestError::NoFiniteLogit)?)
+        Ok(sampler.choose(model.feed(ids, 1)?.last(0))?)
     };
     let started = Instant::now();
     let mut token = next(model, prompt)?;

@@ -29,6 +29,7 @@ mod canary;
 mod check;
 mod compile;
 mod device;
+mod emit;
 mod error;
 mod generate;
 mod inspect;
@@ -46,13 +47,14 @@ pub use compile::{
     CompileOptions, Compiled, bind, compile, compile_observed, fuse, raise_observed, raise_to,
 };
 pub use device::{DeviceInfo, VariantInfo, devices, open_device, open_target, open_variant};
+pub use emit::{kernel_texts, machine_code};
 pub use error::{CompileError, Error, RequestError};
 pub use generate::{Continue, Finish, GenerateOptions, Generation, generate};
 pub use inspect::{
     AttentionArithmetic, Cost, FusionReport, Inspection, PackedProjection, Parameters, RunCost,
 };
 pub use interpreted::InterpretedModel;
-pub use minuend_codegen::{CpuTarget, Target};
+pub use minuend_codegen::{CpuTarget, KernelText, Target};
 pub use minuend_ir as ir;
 pub use minuend_models::{
     Architecture, Checkpoint, ExpectedGroup, ExpectedOutputs, GenerationConfig, LogitRows,

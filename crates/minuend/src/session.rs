@@ -3,10 +3,11 @@
 use minuend_ir::DType;
 use minuend_models::{ModelConfig, TOKEN_OUTPUT};
 use minuend_plan::Output;
-use minuend_runtime::{HostTensor, Session};
+use minuend_runtime::{HostTensor, Input, Session};
 
 use crate::error::{Error, RequestError};
-use crate::token_model::{Logits, TokenModel, check_tokens};
+use crate::generate::Continue;
+use crate::token_model::{Logits, TokenModel, check_tokens, one_by_one};
 
 /// A session of a compiled model: its key/value cache and temporary memory.
 pub struct ModelSession {
@@ -50,6 +51,43 @@ impl ModelSession {
         Ok(self.session.synchronize()?)
     }
 
+    /// Gives the device the step behind a token before the token is here: the host's work on a step goes
+    /// on while the device is at the one before.
+    fn run_ahead(
+        &mut self,
+        output: usize,
+        ids: &[u32],
+        most: usize,
+        on_token: &mut dyn FnMut(u32) -> Continue,
+    ) -> Result<(), Error> {
+        self.enqueue(ids, 1)?;
+        let mut pending = self.session.start_reading(output)?;
+        for chosen in 1..=most {
+            let ahead = if chosen < most && self.position() < self.capacity() {
+                self.session.give(&[Input::LastOutput(output)])?;
+                Some(self.session.start_reading(output)?)
+            } else {
+                None
+            };
+            let token = self.session.finish_reading(pending)?;
+            let token = token.to_i64().and_then(|ids| ids.first().copied()).unwrap_or(-1);
+            // The program gives -1 where no logit is finite.
+            let token = u32::try_from(token).map_err(|_| RequestError::NoFiniteLogit);
+            let goes_on = matches!(token, Ok(token) if on_token(token) == Continue::Yes);
+            match ahead {
+                Some(next) if goes_on => pending = next,
+                Some(next) => {
+                    // Whatever it gives: the step is taken back.
+                    let _ = self.session.finish_reading(next);
+                    self.session.rewind(self.session.position().saturating_sub(1));
+                    return Ok(token.map(drop)?);
+                }
+                None => return Ok(token.map(drop)?),
+            }
+        }
+        Ok(())
+    }
+
     /// Feeds tokens and reads at most one output.
     fn run(
         &mut self,
@@ -81,6 +119,20 @@ impl TokenModel for ModelSession {
         // The program gives -1 where no logit is finite.
         let token = |id: i64| u32::try_from(id).map_err(|_| RequestError::NoFiniteLogit);
         Ok(tokens.unwrap_or_default().into_iter().map(token).collect::<Result<_, _>>()?)
+    }
+
+    fn feed_greedily(
+        &mut self,
+        ids: &[u32],
+        most: usize,
+        on_token: &mut dyn FnMut(u32) -> Continue,
+    ) -> Result<(), Error> {
+        match self.token_output {
+            Some(output) if self.session.runs_ahead() && most > 0 => {
+                self.run_ahead(output, ids, most, on_token)
+            }
+            _ => one_by_one(self, ids, most, on_token),
+        }
     }
 
     fn reset(&mut self) {

@@ -3,6 +3,7 @@
 use minuend_models::ModelConfig;
 
 use crate::error::{Error, RequestError};
+use crate::generate::Continue;
 use crate::sampling::most_likely;
 
 /// Logits of some tokens of some sequences.
@@ -52,6 +53,21 @@ pub trait TokenModel {
         Ok(self.feed(ids, batch)?.most_likely_tokens()?)
     }
 
+    /// Feeds tokens of one sequence, then again and again the most likely next token, `most` tokens being
+    /// chosen altogether. `on_token` sees each one that is chosen; when it says no, or behind the last one,
+    /// the token chosen last is not fed any more.
+    ///
+    /// # Errors
+    /// As [`TokenModel::feed_greedy`].
+    fn feed_greedily(
+        &mut self,
+        ids: &[u32],
+        most: usize,
+        on_token: &mut dyn FnMut(u32) -> Continue,
+    ) -> Result<(), Error> {
+        one_by_one(self, ids, most, on_token)
+    }
+
     /// Forgets all tokens.
     fn reset(&mut self);
 
@@ -63,6 +79,24 @@ pub trait TokenModel {
 
     /// Dimensions of the model.
     fn config(&self) -> &ModelConfig;
+}
+
+/// [`TokenModel::feed_greedily`] where a token must be here before the next step can be given.
+pub(crate) fn one_by_one<M: TokenModel + ?Sized>(
+    model: &mut M,
+    ids: &[u32],
+    most: usize,
+    on_token: &mut dyn FnMut(u32) -> Continue,
+) -> Result<(), Error> {
+    let mut next = ids.to_vec();
+    for _ in 0..most {
+        next = model.feed_greedy(&next, 1)?;
+        let token = next.first().copied().ok_or(RequestError::NoFiniteLogit)?;
+        if on_token(token) == Continue::No {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Checks what every implementation of [`TokenModel::feed`] must refuse; gives tokens per sequence.

@@ -18,12 +18,13 @@ __device__ __forceinline__ u32 address_in_block(u32 address, int rank) {
     return remote;
 }
 
-// Writes a word, by addresses in the cluster's window; the barrier, in the same block, gets 4 bytes.
-__device__ __forceinline__ void store_in_cluster(u32 address, int value, u32 barrier) {
+// Writes four words, by addresses in the cluster's window; the barrier, in the same block, gets their 16
+// bytes.
+__device__ __forceinline__ void store_in_cluster(u32 address, int4 value, u32 barrier) {
     asm volatile(
-        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.s32 [%0], %1, [%2];" ::"r"(
-            address),
-        "r"(value), "r"(barrier)
+        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.s32 "
+        "[%0], {%1, %2, %3, %4}, [%5];" ::"r"(address),
+        "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w), "r"(barrier)
         : "memory");
 }
 
@@ -33,6 +34,15 @@ __device__ __forceinline__ void sync_cluster() {
         "barrier.cluster.arrive.release.aligned;\n"
         "barrier.cluster.wait.acquire.aligned;" ::
             : "memory");
+}
+
+// The two halves of sync_cluster.
+__device__ __forceinline__ void arrive_cluster() {
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
+
+__device__ __forceinline__ void wait_cluster() {
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
 }  // namespace minuend

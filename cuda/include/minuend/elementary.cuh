@@ -68,8 +68,8 @@ __device__ __forceinline__ int int_of(float x) { return __float2int_rz(x); }
 
 __device__ __forceinline__ i64 long_of(float x) { return x == x ? __float2ll_rz(x) : 0; }
 
-// 1 / (1 + e^-x). The divisor is at least 1, so an approximate reciprocal of one unit in the last place
-// serves; infinity has the reciprocal 0.
+// 1 / (1 + e^-x). The divisor is at least 1, so a reciprocal that is approximate by one unit in the
+// last place serves; infinity has the reciprocal 0.
 __device__ __forceinline__ float sigmoid(float x) {
     float y;
     asm("rcp.approx.f32 %0, %1;" : "=f"(y) : "f"(1.0f + expf(-x)));

@@ -4,6 +4,7 @@
 
 #include "minuend/elementary.cuh"
 #include "minuend/operands.cuh"
+#include "minuend/sine.cuh"
 
 namespace minuend {
 

@@ -1,4 +1,4 @@
-// What dense products share: entries of a batch, streaming reads of weights, and what is stored.
+// What dense products share: entries of a batch, elements of 16 bytes, and what is stored.
 #pragma once
 
 #include "minuend/types.cuh"
@@ -27,25 +27,19 @@ __device__ __forceinline__ BatchOffsets batch_offsets(int entry, const Axes& sha
     return offsets;
 }
 
-// 16 bytes that are read once: they take no room in the first-level cache. 0 where `is_inside` is false,
-// and nothing is read there.
-__device__ __forceinline__ uint4 load_streaming(const void* from, bool is_inside) {
-    uint4 words;
-    asm("{\n\t.reg .pred inside;\n\t"
-        "setp.ne.b32 inside, %5, 0;\n\t"
-        "mov.b32 %0, 0;\n\tmov.b32 %1, 0;\n\tmov.b32 %2, 0;\n\tmov.b32 %3, 0;\n\t"
-        "@inside ld.global.nc.L1::no_allocate.L2::128B.v4.b32 {%0, %1, %2, %3}, [%4];\n\t}"
-        : "=&r"(words.x), "=&r"(words.y), "=&r"(words.z), "=&r"(words.w)
-        : "l"(from), "r"(int(is_inside)));
-    return words;
-}
-
-// As copy_16_async, of bytes that many warps read: they stay in the first-level cache.
-__device__ __forceinline__ void copy_16_async_cached(u32 to, const void* from, bool is_there) {
-    const u32 bytes = is_there ? 16u : 0u;
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(to),
-                 "l"(__cvta_generic_to_global(from)), "r"(bytes)
-                 : "memory");
+// The elements of 16 bytes.
+template <typename T>
+__device__ __forceinline__ void widen(const uint4& words, float (&to)[16 / sizeof(T)]) {
+    const u32 at[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        if constexpr (sizeof(T) == 4) {
+            to[i] = __uint_as_float(at[i]);
+        } else {
+            to[2 * i] = low_of<T>(at[i]);
+            to[2 * i + 1] = high_of<T>(at[i]);
+        }
+    }
 }
 
 // Stores a sum as f32 or as an element.

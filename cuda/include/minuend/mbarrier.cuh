@@ -77,7 +77,7 @@ struct Ring {
     }
 };
 
-// Where someone is in a ring. Consumers wait with `parity`, the producer with `!parity`: it finds all
+// Where someone is in a ring. Consumers wait with `parity`, the producer with the other: it finds all
 // buffers empty at first.
 template <int Stages>
 struct RingPosition {

@@ -1,10 +1,9 @@
 // Softmax over keys that come in tiles, and what attention makes of it.
 //
-// Scores are in units of log 2: the scale of the products is multiplied by log2(e) on the host, so that a
-// weight is one exp2 of one fused multiply-add.
+// Scores are in units of log 2: the scale of the products is multiplied by log2(e) on the host, so
+// that a weight is one exp2 of one fused multiply-add.
 #pragma once
 
-#include "minuend/elementary.cuh"
 #include "minuend/types.cuh"
 
 namespace minuend {
@@ -19,7 +18,8 @@ __device__ __forceinline__ float exp2_approx(float x) {
     return y;
 }
 
-// One row of scores. The sum may be of a part of the row's keys, if its threads agree on the maximum.
+// One row of scores. The sum may be of a part of the row's keys, if its threads agree on the
+// maximum.
 struct OnlineSoftmax {
     float maximum = -infinity();
     float sum = 0.0f;
@@ -33,8 +33,8 @@ struct OnlineSoftmax {
         return shrink;
     }
 
-    // What exponents are taken relative to. A row that has seen no key has no maximum: every hidden key
-    // then weighs exp2(-infinity - 0) = 0.
+    // What exponents are taken relative to. A row that has seen no key has no maximum: every hidden
+    // key then weighs exp2(-infinity - 0) = 0.
     __device__ __forceinline__ float base() const {
         return maximum == -infinity() ? 0.0f : maximum;
     }

@@ -5,9 +5,10 @@
 
 namespace minuend {
 
-// Query i sees keys [first(i), end(i)), at least one of them unless there are none. A query's position
-// among the keys is i + reach, where reach is keys - queries under a causal mask; a mask that hides
-// nothing has reach = keys. The host sees to it that no sum of queries, keys and reach overflows.
+// Query i sees keys [first(i), end(i)), at least one of them unless there are none. A query's
+// position among the keys is i + reach, where reach is keys - queries under a causal mask; a mask
+// that hides nothing has reach = keys. The host sees to it that no sum of queries, keys and reach
+// overflows.
 struct VisibleKeys {
     int keys;
     int reach;

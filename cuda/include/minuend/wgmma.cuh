@@ -54,27 +54,21 @@ __device__ __forceinline__ void pin(u32 (&registers)[Count]) {
 struct MatrixDescriptor {
     u32 low;
 
-    // Rows of a tile are rows (or, on the right, columns) of the product; the summed axis is dense.
-    static __device__ __forceinline__ MatrixDescriptor dense_in_sum(u32 address) {
-        return {window_offset(address) | 1u << 16};
-    }
-
-    // Rows of a tile are the summed axis. chunk_bytes: from 64 columns to the next 64.
-    static __device__ __forceinline__ MatrixDescriptor dense_across_sum(u32 address,
-                                                                        u32 chunk_bytes) {
-        return {window_offset(address) | (chunk_bytes >> 4) << 16};
+    // Rows of the tile are rows (or, on the right, columns) of the product; the summed axis is dense.
+    // Addresses of a block in a cluster carry its rank in higher bits.
+    static __device__ __forceinline__ MatrixDescriptor at(u32 address) {
+        return {(address & 0x3ffffu) >> 4};
     }
 
     __device__ __forceinline__ MatrixDescriptor plus(u32 bytes) const { return {low + (bytes >> 4)}; }
 
+    // The same tile, whose rows are the summed axis; chunk_bytes: from 64 columns to the next 64.
+    __device__ __forceinline__ MatrixDescriptor with_chunks_of(u32 chunk_bytes) const {
+        return {low + (chunk_bytes >> 4 << 16)};
+    }
+
     // 128-byte swizzle, and 1024 bytes from 8 rows to the next 8.
     __device__ __forceinline__ u64 bits() const { return u64(1u << 30 | 1024u >> 4) << 32 | low; }
-
-  private:
-    // Addresses of a block in a cluster carry its rank in higher bits.
-    static __device__ __forceinline__ u32 window_offset(u32 address) {
-        return (address & 0x3ffffu) >> 4;
-    }
 };
 
 template <typename T>

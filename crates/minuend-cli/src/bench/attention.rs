@@ -1,14 +1,17 @@
 //! One fused differential attention.
 
 use minuend::ir::ops::{Attention, Mask, Slice, UnaryOp};
-use minuend::ir::{DType, Emit, Graph, Real, TypeError, ValueId};
+use minuend::ir::{Emit, Graph, Real, TypeError, ValueId};
+use minuend::{StoredDtype, Target};
 
 use super::BenchArgs;
 use super::one_op::{OneOp, OpTensor};
 use crate::failure::Failure;
 
-/// The attention that the arguments describe.
-pub(super) fn one_op(args: &BenchArgs) -> Result<OneOp, Failure> {
+/// The attention that the arguments describe, on a target.
+pub(super) fn one_op(args: &BenchArgs, target: &dyn Target) -> Result<OneOp, Failure> {
+    let activations = args.activations.dtype;
+    let dtype = activations.dtype(target, StoredDtype::F32).map_err(minuend::Error::from)?;
     let [pairs, kv_heads, tokens, past, head_dim] =
         [args.pairs, args.kv_heads, args.tokens, args.past, args.head_dim]
             .map(|size| size as usize);
@@ -19,7 +22,7 @@ pub(super) fn one_op(args: &BenchArgs) -> Result<OneOp, Failure> {
     let tensor = |name, heads, rows, width| OpTensor {
         name,
         shape: vec![1, heads, rows, width],
-        dtype: DType::F32,
+        dtype,
         is_weight: false,
     };
     // Row i of the queries sees past + i + 1 keys.
@@ -28,7 +31,7 @@ pub(super) fn one_op(args: &BenchArgs) -> Result<OneOp, Failure> {
         op: "diff_attention",
         description: format!(
             "{pairs} pairs, {kv_heads} key/value heads, {tokens} tokens, {keys} keys, head width \
-             {head_dim}, causal, f32"
+             {head_dim}, causal, {dtype}"
         ),
         tensors: vec![
             tensor("q", 2 * pairs, tokens, head_dim),

@@ -71,7 +71,7 @@ fn compile(
     args: &BenchArgs,
 ) -> Result<(Times, usize, BoundProgram), Failure> {
     let started = Instant::now();
-    let graph = model.graph(LogitRows::Last)?;
+    let graph = model.graph_for(target, LogitRows::Last)?;
     let graph_time = started.elapsed();
     let compiled = minuend::compile(graph, target, &CompileOptions::default())?;
     let started = Instant::now();

@@ -1,5 +1,6 @@
 //! One matrix product.
 
+use minuend::Target;
 use minuend::ir::{DType, Emit};
 
 use super::one_op::{OneOp, OpTensor};
@@ -25,19 +26,16 @@ pub(super) fn parse_sizes(text: &str) -> Result<Sizes, String> {
     }
 }
 
-/// The name of a float type.
-pub(super) fn parse_dtype(text: &str) -> Result<DType, String> {
-    let dtype = DType::from_name(text).filter(|dtype| dtype.is_float());
-    dtype.ok_or_else(|| "expected f32, f16 or bf16".into())
-}
-
-pub(super) fn one_op(sizes: Sizes, dtype: DType) -> OneOp {
+/// A product with a weight of that type; the other operand is of it too where the target has such
+/// activations.
+pub(super) fn one_op(sizes: Sizes, dtype: DType, target: &dyn Target) -> OneOp {
     let Sizes { m, n, k } = sizes;
+    let lhs = if target.activation_dtypes().contains(&dtype) { dtype } else { DType::F32 };
     OneOp {
         op: "matmul",
-        description: format!("[{m}, {k}] f32 times a weight [{n}, {k}] {dtype}, transposed"),
+        description: format!("[{m}, {k}] {lhs} times a weight [{n}, {k}] {dtype}, transposed"),
         tensors: vec![
-            OpTensor { name: "lhs", shape: vec![m, k], dtype: DType::F32, is_weight: false },
+            OpTensor { name: "lhs", shape: vec![m, k], dtype: lhs, is_weight: false },
             OpTensor { name: "rhs", shape: vec![n, k], dtype, is_weight: true },
         ],
         emit: Box::new(|graph, values| graph.matmul_transposed(values[0], values[1])),
@@ -55,7 +53,14 @@ mod tests {
         for bad in ["", "512", "1x2", "0x1x1", "1x2x3x4", "1x-2x3", "1x1x9999999999999999999"] {
             assert!(parse_sizes(bad).is_err(), "{bad}");
         }
-        assert_eq!(parse_dtype("bf16"), Ok(DType::Bf16));
-        assert!(parse_dtype("i64").is_err() && parse_dtype("half").is_err());
+    }
+
+    #[test]
+    fn a_target_in_f32_widens_the_weight() {
+        let sizes = Sizes { m: 2, n: 3, k: 4 };
+        let op = one_op(sizes, DType::Bf16, &minuend::CpuTarget);
+        let types: Vec<DType> = op.tensors.iter().map(|tensor| tensor.dtype).collect();
+        assert_eq!(types, [DType::F32, DType::Bf16]);
+        assert_eq!(op.description, "[2, 4] f32 times a weight [3, 4] bf16, transposed");
     }
 }

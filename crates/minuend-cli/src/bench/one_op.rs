@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use minuend::ir::{DType, Emit, Graph, SymbolTable, TensorType, TypeError, ValueId};
 use minuend::{
-    CompileOptions, Device, HostTensor, RequestError, Session, StoredTensor, WeightSource,
+    CompileOptions, Device, HostTensor, RequestError, Session, StoredTensor, Target, WeightSource,
 };
 use serde_json::json;
 
@@ -115,9 +115,14 @@ fn graph(op: &OneOp, is_resident: bool) -> Result<Graph, TypeError> {
     Ok(graph)
 }
 
-/// `started` is when the process began.
-pub(super) fn measure(args: &BenchArgs, op: &OneOp, started: Instant) -> Result<(), Failure> {
+/// Measures what `op` makes for the target of the device. `started` is when the process began.
+pub(super) fn measure(
+    args: &BenchArgs,
+    op: &dyn Fn(&dyn Target) -> Result<OneOp, Failure>,
+    started: Instant,
+) -> Result<(), Failure> {
     let device = args.device.open()?;
+    let op = &op(device.target())?;
     let mut loaded = load(op, &*device, false)?;
     loaded.session.run(&loaded.arguments)?;
     let first_result_ms = millis(started.elapsed());

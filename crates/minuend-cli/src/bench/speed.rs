@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use minuend::ir::DType;
 use minuend::{CompileOptions, CompiledModel, LogitRows, Model, ModelSession, TokenModel};
 use serde_json::json;
 
@@ -44,7 +45,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
     }
     let device = args.device.open()?;
     let started = Instant::now();
-    model.graph(LogitRows::Last)?;
+    model.graph_for(device.target(), LogitRows::Last)?;
     let graph_time = started.elapsed();
     let compiled = progress::during("compiling", || {
         model.compile(&*device, LogitRows::Last, &CompileOptions::default())
@@ -64,6 +65,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
         return output::print_json(&json!({
             "subject": args.subject(),
             "device": compiled.device,
+            "dtype": compiled.activations.name(),
             "parameters": parameters,
             "prompt_tokens": prompt,
             "new_tokens": new,
@@ -91,7 +93,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
         |peak| format!("{} ({:.2} x computed)", bytes(peak), peak as f64 / computed.max(1) as f64),
     );
     output::print(&format!(
-        "{}: {} parameters on {}, batch {batch}\n\
+        "{}: {} parameters on {} in {}, batch {batch}\n\
          prefill   {prefill:>9.1} tokens/s  ({prompt} tokens)\n\
          decode    {decode:>9.1} tokens/s  ({new} tokens)\n\
          enqueue   {:>9.3} ms of host time a step, the device not waited for\n\
@@ -103,6 +105,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
         args.subject(),
         count(parameters),
         compiled.device,
+        compiled.activations,
         millis(speed.enqueue),
         read_rate / GIGA,
         bytes(sizes.per_step),
@@ -128,8 +131,11 @@ fn count_bytes(
     let bound = minuend::bind(program, &|name| args.size(name))?;
     let config = model.config();
     let weights = program.weight_bytes();
-    let table =
-        (config.vocab_size * config.hidden_size * config.stored_dtype.size_in_bytes()) as u64;
+    let element = match compiled.activations {
+        DType::F32 => config.stored_dtype.size_in_bytes() as u64,
+        other => other.bytes(),
+    };
+    let table = (config.vocab_size * config.hidden_size) as u64 * element;
     let per_step = if config.tied_head { weights } else { weights.saturating_sub(table) };
     let cache = bound.state_bytes.iter().sum();
     Ok(Bytes { weights, per_step, cache, arena: bound.arena_bytes() })

@@ -29,6 +29,17 @@ fn names(text: &str, parts: &[&str]) {
 }
 
 #[test]
+fn a_device_must_have_the_type_of_activations() {
+    let model = shakespeare();
+    let text = run_error(&model, &["--device", "cpu", "--dtype", "bf16"]);
+    names(&text, &["target cpu", "activations in bf16", "expected one of auto, f32"]);
+    let compile = ["compile", arg(&model), "--target", "wgsl", "--dtype", "f16"];
+    names(&error(&compile), &["target wgsl", "f16"]);
+    let text = run_error(&model, &["--dtype", "i64"]);
+    names(&text, &["i64", "--dtype", "expected auto, f32, bf16 or f16"]);
+}
+
+#[test]
 fn a_model_type_must_be_known() {
     let model = copy_of(&fixture("tiny-diffv2"));
     let path = model.path().join("config.json");

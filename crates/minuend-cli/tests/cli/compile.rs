@@ -33,6 +33,19 @@ fn a_plan_is_bound_to_sizes() {
 }
 
 #[test]
+fn activations_are_those_that_the_target_has() {
+    let model = shakespeare();
+    let plan = |target: &str, dtype: &str| {
+        stdout(&["compile", arg(&model), "--emit", "plan", "--target", target, "--dtype", dtype])
+    };
+    let auto = plan("cuda-sm90a", "auto");
+    assert_eq!(auto, plan("cuda-sm90a", "bf16"));
+    assert!(auto.contains("%past_keys.0 in bf16["), "{auto}");
+    assert!(plan("cuda-sm90a", "f32").contains("%past_keys.0 in f32["));
+    assert!(plan("cpu", "auto").contains("%past_keys.0 in f32["));
+}
+
+#[test]
 fn a_fused_graph_is_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("fused.mnd");

@@ -27,6 +27,23 @@ fn the_example_model_is_fused_whole() {
 }
 
 #[test]
+fn sixteen_bits_are_fused_like_f32() {
+    let model = shakespeare();
+    let [wide, narrow] = ["auto", "bf16"]
+        .map(|dtype| run_json(&["inspect", arg(&model), "--json", "--dtype", dtype]));
+    assert_eq!((&wide["dtype"], &narrow["dtype"]), (&json!("f32"), &json!("bf16")));
+    assert_eq!(wide["packed_projections"], narrow["packed_projections"]);
+    let mut ops = narrow["ops"].clone();
+    assert_eq!((&ops["diff_attention"], &ops["softmax"]), (&json!(6), &json!(0)));
+    // Of the logits; in f32 it is that of the rows of the embedding.
+    assert_eq!(ops["cast"], 1);
+    ops["cast"] = wide["ops"]["cast"].clone();
+    assert_eq!(wide["ops"], ops);
+    let bytes = |found: &serde_json::Value| found["kv_bytes_per_token"].as_u64().unwrap();
+    assert_eq!(bytes(&wide), 2 * bytes(&narrow));
+}
+
+#[test]
 fn parameters_are_those_stored() {
     let model = shakespeare();
     let found = run_json(&["inspect", arg(&model), "--json"]);

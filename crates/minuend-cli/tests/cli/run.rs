@@ -24,6 +24,7 @@ fn greedy_text_is_the_expected_one() {
         assert_eq!(found["text"], expected["greedy_text"]);
         assert_eq!(found["finish"], "length");
         assert!(found["device"].as_str().unwrap().starts_with("cpu"));
+        assert_eq!(found["dtype"], "f32");
         for key in ["load_ms", "compile_ms", "prefill_ms", "decode_tokens_per_s"] {
             assert!(found[key].as_f64().unwrap() > 0.0, "{key}");
         }

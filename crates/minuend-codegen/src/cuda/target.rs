@@ -2,10 +2,15 @@
 
 use minuend_ir::{DType, Legality, Op, OpInstance, OpSupport};
 
+use crate::cuda::error::CudaError;
+use crate::cuda::launch::{Work, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::select::{copies, works};
+use crate::cuda::template::specialise;
 use crate::f32_activations;
 use crate::kernel::{Kernel, Tail, TailStep};
-use crate::target::{CodegenError, Target};
+use crate::place::{LaunchPlaces, TensorPlace};
+use crate::target::{CodegenError, KernelText, Target};
 
 /// Largest rank that kernels index.
 const MAX_RANK: usize = 6;
@@ -93,6 +98,39 @@ impl Target for CudaTarget {
             (_, Tail::Elementwise(_)) => kernel.operands.len() <= MAX_OPERANDS,
             (_, Tail::Swiglu) => false,
         }
+    }
+
+    fn emit(&self, launch: &LaunchPlaces<'_>) -> Result<Vec<KernelText>, CodegenError> {
+        self.texts(launch.kernel.op.mnemonic(), works(launch, &self.limits))
+    }
+
+    fn emit_copy(
+        &self,
+        from: &TensorPlace<'_>,
+        to: &TensorPlace<'_>,
+    ) -> Result<Vec<KernelText>, CodegenError> {
+        self.texts("copy", copies(from, to, &self.limits))
+    }
+}
+
+impl CudaTarget {
+    /// Products of the library have no text.
+    fn texts(
+        &self,
+        op: &'static str,
+        works: Result<Works, CudaError>,
+    ) -> Result<Vec<KernelText>, CodegenError> {
+        let texts = works.and_then(|works| {
+            let kernels = works.steps.iter().filter_map(|work| match work {
+                Work::Kernel(launch) => Some(launch),
+                Work::Product(_) => None,
+            });
+            let texts = kernels.map(|launch| Ok(specialise(&launch.spec, self.limits.arch)?.flat()));
+            texts.collect::<Result<Vec<_>, CudaError>>()
+        });
+        let failed =
+            |error: CudaError| CodegenError { target: self.name(), op, reason: error.to_string() };
+        texts.map_err(failed)
     }
 }
 

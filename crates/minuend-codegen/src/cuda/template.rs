@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::cuda::arch::Arch;
 use crate::cuda::error::CudaError;
 use crate::kernel::Kernel;
+use crate::target::KernelText;
 
 /// Value of a parameter of a kernel file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -149,13 +150,63 @@ pub struct KernelSource {
     /// The file's name for messages: `cuda/matmul/few_rows.cu`.
     pub file: String,
     /// Its text.
-    pub text: &'static str,
+    pub text: Cow<'static, str>,
     /// Text of every header by the name it is included by.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// Options of the compiler.
     pub options: Vec<String>,
     /// Name of the entry point.
     pub entry: &'static str,
+}
+
+impl KernelSource {
+    /// What the compiler is to be given for a text in one piece, whose entry has no name here.
+    pub fn of_text(kernel: &KernelText) -> KernelSource {
+        KernelSource {
+            label: kernel.label.clone(),
+            file: format!("kernel.{}", kernel.extension),
+            text: Cow::Owned(kernel.text.clone()),
+            headers: Vec::new(),
+            options: kernel.options.clone(),
+            entry: "",
+        }
+    }
+
+    /// The kernel in one text: parameters as `#define`, headers in place of their `#include`.
+    pub fn flat(&self) -> KernelText {
+        let is_define = |option: &&String| option.starts_with("-D");
+        let options: Vec<String> =
+            self.options.iter().filter(|option| !is_define(option)).cloned().collect();
+        let mut text = format!("// {}\n// {}, compiled with {}\n", self.label, self.file, options.join(" "));
+        for define in self.options.iter().filter(is_define) {
+            let define = define.trim_start_matches("-D").replacen('=', " ", 1);
+            text.push_str(&format!("#define {define}\n"));
+        }
+        self.flatten(&self.text, &mut Vec::new(), &mut text);
+        KernelText { label: self.label.clone(), extension: "cu", text, options }
+    }
+
+    /// Adds a file with its headers; those that are in already are left out.
+    fn flatten<'s>(&'s self, file: &'s str, included: &mut Vec<&'s str>, to: &mut String) {
+        for line in file.lines() {
+            let name = line.trim().strip_prefix("#include \"").and_then(|rest| rest.strip_suffix('"'));
+            match name {
+                Some(name) if included.contains(&name) => {}
+                Some(name) => {
+                    included.push(name);
+                    let header = self.headers.iter().find(|(known, _)| *known == name);
+                    if let Some((_, text)) = header {
+                        self.flatten(text, included, to);
+                    }
+                }
+                None if line.trim() == "#pragma once" => {}
+                None => {
+                    to.push_str(line);
+                    to.push('\n');
+                }
+            }
+        }
+    }
 }
 
 /// The header that generated text takes the place of.
@@ -193,7 +244,7 @@ pub fn specialise(spec: &KernelSpec, arch: &Arch) -> Result<KernelSource, CudaEr
     Ok(KernelSource {
         label: spec.label(),
         file: format!("cuda/{}.cu", template.name),
-        text: template.source,
+        text: Cow::Borrowed(template.source),
         headers: headers.collect(),
         options,
         entry,

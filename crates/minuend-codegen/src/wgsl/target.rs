@@ -4,8 +4,13 @@ use minuend_ir::{Legality, Op, OpInstance, OpSupport};
 
 use crate::f32_activations;
 use crate::kernel::{Kernel, Tail};
-use crate::target::{CodegenError, Target};
+use crate::place::{LaunchPlaces, TensorPlace};
+use crate::target::{CodegenError, KernelText, Target};
+use crate::wgsl::dispatch::Dispatch;
+use crate::wgsl::error::ShaderError;
 use crate::wgsl::limits::WgslLimits;
+use crate::wgsl::select::{copies, dispatches};
+use crate::wgsl::template::{Dialect, specialise};
 
 /// Compiles for adapters with the given limits: f32 activations, weights in the type they are stored in.
 #[derive(Clone, Debug)]
@@ -58,5 +63,40 @@ impl Target for WgslTarget {
             }
             (_, Tail::Swiglu) => false,
         }
+    }
+
+    fn emit(&self, launch: &LaunchPlaces<'_>) -> Result<Vec<KernelText>, CodegenError> {
+        self.texts(launch.kernel.op.mnemonic(), dispatches(launch, &self.limits))
+    }
+
+    fn emit_copy(
+        &self,
+        from: &TensorPlace<'_>,
+        to: &TensorPlace<'_>,
+    ) -> Result<Vec<KernelText>, CodegenError> {
+        self.texts("copy", copies(from, to, &self.limits))
+    }
+}
+
+impl WgslTarget {
+    fn texts(
+        &self,
+        op: &'static str,
+        dispatches: Result<Vec<Dispatch>, ShaderError>,
+    ) -> Result<Vec<KernelText>, CodegenError> {
+        let texts = dispatches.and_then(|dispatches| {
+            let texts = dispatches.iter().map(|dispatch| {
+                let source = specialise(&dispatch.spec, Dialect::Native)?;
+                let (label, text) = (source.label, source.text);
+                Ok(KernelText { label, extension: "wgsl", text, options: Vec::new() })
+            });
+            texts.collect::<Result<Vec<_>, ShaderError>>()
+        });
+        let failed = |error: ShaderError| CodegenError {
+            target: self.name(),
+            op,
+            reason: error.to_string(),
+        };
+        texts.map_err(failed)
     }
 }

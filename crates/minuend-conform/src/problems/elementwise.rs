@@ -17,9 +17,8 @@ pub(super) fn list(problems: &mut Problems) {
     problems.add(true, "unary random", move |name| {
         unary(name, t, Values::Within(6.0), Values::Between(0.01, 9.0))
     });
-    problems.add(true, "unary special", move |name| {
-        unary(name, t, special_reals(t), special_reals(t))
-    });
+    problems
+        .add(true, "unary special", move |name| unary(name, t, special_reals(t), special_reals(t)));
     problems.add(true, "strided operands", move |name| strided_operands(name, t));
     problems.add(true, "binary random", move |name| binary(name, t, Values::Within(6.0)));
     problems.add(true, "binary special", move |name| binary(name, t, special_reals(t)));

@@ -38,7 +38,8 @@ pub(super) fn list(problems: &mut Problems) {
             problems.add(k == 72, format!("rows of weight {k}x{n} {dtype}"), make);
         }
         for (k, n) in [(4096, 48), (4104, 17), (32, 14336), (48, 14343)] {
-            let make = move |name: &str| many_rows(name, t, dtype, (k, n), &[1, 2, 4, 7, 9, 17, 65]);
+            let make =
+                move |name: &str| many_rows(name, t, dtype, (k, n), &[1, 2, 4, 7, 9, 17, 65]);
             problems.add_large(format!("rows of large weight {k}x{n} {dtype}"), make);
         }
     }

@@ -113,8 +113,11 @@ fn swiglu(name: &str, t: DType, inner: usize) -> Built<Problem> {
     let strided = b.graph.transpose(strided, &[2, 1, 0])?;
     for (gate, up) in [(gate, up), (up, strided), (strided, gate)] {
         let y = b.graph.value(Op::Swiglu, &[gate, up])?;
+        let abs = b.abs(y)?;
+        let magnitude = b.narrowed_magnitude(abs, 2.0)?;
         // As a sigmoid, and two products.
-        b.relative(y, 10.0);
+        b.within(y, 10.0, magnitude);
+        // Decomposed, silu is stored; it is multiplied with what is within 2.
         b.narrowed(0.0, 1.0);
         b.built_in_slack(SWIGLU_BUILT_IN);
     }

@@ -98,7 +98,8 @@ fn indices_of_a_vocabulary(name: &str, t: DType) -> Built<Problem> {
     let mut list: Vec<f64> = (0..127).map(|at| f64::from(at % 9) - 4.0).collect();
     (list[5], list[77]) = (f64::NAN, f64::NEG_INFINITY);
     let tied = b.argument("tied", t, &shape, Values::Reals(list))?;
-    let ends: Vec<f64> = (0..VOCABULARY).map(|at| if at + 1 == VOCABULARY { 3.0 } else { 1.0 }).collect();
+    let ends: Vec<f64> =
+        (0..VOCABULARY).map(|at| if at + 1 == VOCABULARY { 3.0 } else { 1.0 }).collect();
     let last = b.argument("last", t, &shape, Values::Reals(ends))?;
     for x in [apart, tied, last] {
         let index = b.graph.arg_max(2, x)?;

@@ -3,7 +3,7 @@
 
 use minuend_ir::ops::{Attention, Broadcast, Reshape, Transpose};
 use minuend_ir::view::{Factor, Factors, View};
-use minuend_ir::{DType, Dim, Emit, Graph, Op, PatchBuilder, Real, Shape, TensorType, ValueId};
+use minuend_ir::{DType, Dim, Emit, Graph, Op, PatchBuilder, Real, Shape, ValueId};
 use smallvec::SmallVec;
 
 use super::scores::Scores;
@@ -12,6 +12,7 @@ use crate::layout_ops::{layout_ops, view_of, with_tail};
 use crate::matcher::pair;
 use crate::reading::{Reading, Source, sources};
 use crate::remark::label;
+use crate::storage::Storage;
 use crate::trail::Trail;
 
 /// An attention about to be added.
@@ -53,22 +54,27 @@ impl RaisedAttention {
         })
     }
 
-    /// Adds the attention, as a value of type `ty`.
+    /// Adds the attention in place of `result`. It computes in the type in which q, k and v meet, unless
+    /// the result is wider and stays so: an attention rounds its result to its own type.
     pub(super) fn emit(
         &self,
         graph: &Graph,
         patch: &mut PatchBuilder<'_>,
-        ty: &TensorType,
-    ) -> Result<ValueId, String> {
+        result: ValueId,
+    ) -> Result<(), String> {
+        let ty = graph.ty(result);
         let read = [&self.q, &self.k, &self.v];
-        let dtype = common_dtype(read.map(|reading| graph.ty(reading.value).dtype));
+        let native = common_dtype(read.map(|reading| graph.ty(reading.value).dtype));
+        let storage = Storage::of(graph, result, native);
+        let dtype = if ty.dtype.widens_to(native) { native } else { storage.dtype };
         let emitted = read.map(|reading| reading.emit(patch, dtype));
         let [q, k, v] = emitted;
-        let result = q.and_then(|q| patch.attention(self.op, q, k?, v?));
-        let result = result
-            .and_then(|attention| patch.cast(attention, ty.dtype))
+        let attention = q.and_then(|q| patch.attention(self.op, q, k?, v?));
+        let attention = attention
+            .and_then(|attention| patch.cast(attention, storage.dtype))
             .and_then(|attention| patch.reshape(attention, &ty.shape));
-        result.map_err(|error| error.to_string())
+        storage.replace(patch, attention.map_err(|error| error.to_string())?);
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use minuend_codegen::{Kernel, Tail, TailOperand, TailStep};
 use minuend_ir::ops::{Attention, ReduceKind, Slice, UnaryOp};
-use minuend_ir::{DType, Dim, Emit, Graph, Op, TypeError, ValueId};
+use minuend_ir::{DType, Dim, Emit, Emitted, Graph, Op, TypeError, ValueId};
 
 /// Distances of the rows and columns that are compared of a large result: primes, so that every place in
 /// a tile has its turn.
@@ -17,13 +17,16 @@ pub(super) struct Computed {
     pub(super) outputs: Vec<ValueId>,
     /// What the outputs must be, as the interpreter is to compute it.
     pub(super) expected: Vec<ValueId>,
-    /// For each output, the scale of its errors.
+    /// For each output, the scale of the errors of arithmetic.
     pub(super) magnitudes: Vec<ValueId>,
+    /// For each output, the scale of the errors of storing values in its type, and in those of the
+    /// tail's steps.
+    pub(super) stored: Vec<ValueId>,
 }
 
 impl Computed {
-    fn new(outputs: Vec<ValueId>, magnitudes: Vec<ValueId>) -> Computed {
-        Computed { expected: outputs.clone(), outputs, magnitudes }
+    fn new(outputs: Vec<ValueId>, magnitudes: Vec<ValueId>, stored: Vec<ValueId>) -> Computed {
+        Computed { expected: outputs.clone(), outputs, magnitudes, stored }
     }
 }
 
@@ -71,19 +74,29 @@ pub(super) fn computed(
     let node = graph.add(kernel.op.clone(), head_operands)?;
     let results = graph.node(node).results.len();
     let outputs: Vec<ValueId> = (0..=u16::MAX).take(results).map(|at| node.result(at)).collect();
-    let mut magnitudes = Vec::new();
+    let (mut magnitudes, mut stored) = (Vec::new(), Vec::new());
     for output in &outputs {
-        magnitudes.push(magnitude(graph, &kernel.op, head_operands, *output)?);
+        let magnitude = magnitude(graph, &kernel.op, head_operands, *output)?;
+        magnitudes.push(magnitude);
+        // Probabilities may be rounded too.
+        let has_probabilities = matches!(kernel.op, Op::Attention(_) | Op::DiffAttention(_));
+        stored.push(match is_float(graph, *output) {
+            true if !has_probabilities => abs(graph, *output)?,
+            _ => magnitude,
+        });
     }
-    let ([product], [scale]) = (outputs.as_slice(), magnitudes.as_slice()) else {
-        return Ok(Computed::new(outputs, magnitudes));
+    let ([product], [scale], [narrow]) =
+        (outputs.as_slice(), magnitudes.as_slice(), stored.as_slice())
+    else {
+        return Ok(Computed::new(outputs, magnitudes, stored));
     };
-    let (product, scale) = (*product, *scale);
-    match &kernel.tail {
-        Tail::None => Ok(Computed::new(outputs, magnitudes)),
-        Tail::Swiglu => swiglu(graph, product, scale),
-        Tail::Elementwise(steps) => chain(graph, steps, operands, product, scale),
-    }
+    let (product, scales) = (*product, [*scale, *narrow]);
+    let (output, [magnitude, stored]) = match &kernel.tail {
+        Tail::None => (product, scales),
+        Tail::Swiglu => swiglu(graph, product, scales)?,
+        Tail::Elementwise(steps) => chain(graph, steps, operands, product, scales)?,
+    };
+    Ok(Computed::new(vec![output], vec![magnitude], vec![stored]))
 }
 
 /// How many operands only the tail reads: those behind the op's own.
@@ -154,39 +167,47 @@ fn pair_magnitude(
     graph.add_values(even, gated)
 }
 
-/// SwiGLU of a product's halves. An error of the gate is multiplied by SiLU's slope and by the other
-/// half, one of the other half by the gate.
-fn swiglu(graph: &mut Graph, product: ValueId, scale: ValueId) -> Result<Computed, TypeError> {
+/// SwiGLU of a product's halves, and from the scales of the product's errors those of its own. An error
+/// of the gate is multiplied by SiLU's slope and by the other half, one of the other half by the gate.
+fn swiglu(
+    graph: &mut Graph,
+    product: ValueId,
+    scales: [ValueId; 2],
+) -> Result<(ValueId, [ValueId; 2]), TypeError> {
     let axis = graph.ty(product).rank().saturating_sub(1);
     let half = graph.size(product, axis).exact_div(&Dim::from(2)).unwrap_or_default();
-    let mut halves = |value: ValueId| -> Result<[ValueId; 2], TypeError> {
+    let halves = |graph: &mut Graph, value: ValueId| -> Result<[ValueId; 2], TypeError> {
         let lower = graph.slice(value, Slice::range(axis, 0, half.clone()))?;
         let whole = graph.size(value, axis);
         Ok([lower, graph.slice(value, Slice::range(axis, half.clone(), whole))?])
     };
-    let ([gate, up], [gate_scale, up_scale]) = (halves(product)?, halves(scale)?);
+    let [gate, up] = halves(graph, product)?;
     let output = graph.value(Op::Swiglu, &[gate, up])?;
-    let slope = graph.real(DType::F32, SILU_SLOPE)?;
+    let slope = graph.real(graph.ty(product).dtype, SILU_SLOPE)?;
     let up = abs(graph, up)?;
-    let of_gate = graph.mul(gate_scale, up)?;
-    let of_gate = graph.mul(of_gate, slope)?;
     let silu = graph.unary(UnaryOp::Silu, gate)?;
     let silu = abs(graph, silu)?;
-    let of_up = graph.mul(up_scale, silu)?;
-    let magnitude = graph.add_values(of_gate, of_up)?;
-    Ok(Computed::new(vec![output], vec![magnitude]))
+    let mut of = |scale: ValueId| -> Emitted {
+        let [gate_scale, up_scale] = halves(graph, scale)?;
+        let of_gate = graph.mul(gate_scale, up)?;
+        let of_gate = graph.mul(of_gate, slope)?;
+        let of_up = graph.mul(up_scale, silu)?;
+        graph.add_values(of_gate, of_up)
+    };
+    let [magnitude, stored] = scales;
+    Ok((output, [of(magnitude)?, of(stored)?]))
 }
 
-/// An elementwise tail. Its magnitude is the sum of those of all its values.
+/// An elementwise tail. The scales of its errors are the sums of those of all its values.
 fn chain(
     graph: &mut Graph,
     steps: &[TailStep],
     operands: &[ValueId],
     first: ValueId,
-    scale: ValueId,
-) -> Result<Computed, TypeError> {
+    scales: [ValueId; 2],
+) -> Result<(ValueId, [ValueId; 2]), TypeError> {
     let mut values = vec![first];
-    let mut sum = is_float(graph, scale).then_some(scale);
+    let mut sums = scales.map(|scale| is_float(graph, scale).then_some(scale));
     for step in steps {
         let read = step.operands.iter().filter_map(|operand| match operand {
             TailOperand::Value(index) => values.get(*index).copied(),
@@ -197,18 +218,20 @@ fn chain(
         values.push(value);
         if is_float(graph, value) {
             let size = abs(graph, value)?;
-            sum = Some(match sum {
-                Some(sum) => {
-                    let size = graph.cast(size, graph.ty(sum).dtype)?;
-                    graph.add_values(sum, size)?
-                }
-                None => size,
-            });
+            for sum in &mut sums {
+                *sum = Some(match sum {
+                    Some(sum) => {
+                        let size = graph.cast(size, graph.ty(*sum).dtype)?;
+                        graph.add_values(*sum, size)?
+                    }
+                    None => size,
+                });
+            }
         }
     }
     let output = values.last().copied().unwrap_or(first);
-    let magnitude = if is_float(graph, output) { sum.unwrap_or(output) } else { output };
-    Ok(Computed::new(vec![output], vec![magnitude]))
+    let is_float = is_float(graph, output);
+    Ok((output, sums.map(|sum| sum.filter(|_| is_float).unwrap_or(output))))
 }
 
 fn is_float(graph: &Graph, value: ValueId) -> bool {

@@ -6,6 +6,7 @@ use minuend_ir::{DType, Emit, Graph, GraphLevel, Op, SymbolTable, TensorType, Va
 use minuend_models::ModelError;
 use minuend_runtime::HostTensor;
 
+use crate::canary::Allowance;
 use crate::canary::computed::{Computed, computed, sampled};
 use crate::canary::shapes::{CaseOperand, CaseShape};
 use crate::canary::values::{CaseWeights, Fill, Values, host_tensor};
@@ -14,9 +15,14 @@ use crate::error::Error;
 /// What an element may be off, of its natural magnitude, where everything is computed in f32: some
 /// hundred roundings of 2^-24, and the coarser functions of GPUs (tanh is off by 1e-5).
 const SINGLE: f64 = 1e-5;
-/// Where operands of products are rounded to 16-bit floats: the bound for differential attention in
-/// bf16, on the scale of attention over `|v|`.
+/// The same where operands of products are rounded to 16-bit floats: the bound for differential attention
+/// in bf16, on the scale of attention over `|v|`.
 const HALF: f64 = 1.0 / 128.0;
+/// What it may be off beside that where values are stored in bf16, of what is stored: two roundings of
+/// 2^-8, one inside (of probabilities, of a sum before its norm) and one of the result.
+const STORED_BF16: f64 = 1.0 / 128.0;
+/// The same in f16, whose roundings are of 2^-11.
+const STORED_F16: f64 = 1.0 / 1024.0;
 /// Positions of tokens: angles of many turns.
 const POSITIONS: usize = 5000;
 /// Steps of a tail whose slopes are counted.
@@ -43,21 +49,29 @@ pub(super) struct GoldenOutput {
     pub(super) sizes: String,
     /// What the interpreter computes.
     pub(super) expected: Tensor,
-    /// The scale of its errors: a tensor of its shape, or one number.
+    /// The scale of the errors of arithmetic: a tensor of its shape, or one number.
     pub(super) magnitude: Tensor,
-    /// What an element may be off, of its magnitude, in f32.
+    /// The scale of the errors of storing values in 16 bits, likewise.
+    stored: Tensor,
+    /// What an element may be off, of its magnitude.
     single: f64,
+    /// What storing may add, of the scale of that.
+    rounding: f64,
+    /// By how much the tail makes errors larger.
+    growth: f64,
     /// Whether the kernel multiplies what may be rounded.
     has_products: bool,
 }
 
 impl Golden {
-    /// The cases of these shapes. One that does not fit its kernel is left out.
+    /// The cases of these shapes. One that does not fit its kernel is left out. `activations` are the
+    /// float types that the target takes from arguments.
     ///
     /// # Errors
     /// What the interpreter refuses.
-    pub(super) fn new(shapes: &[CaseShape]) -> Result<Golden, Error> {
+    pub(super) fn new(shapes: &[CaseShape], activations: &[DType]) -> Result<Golden, Error> {
         let mut builder = Builder {
+            activations,
             graph: Graph::new("canary", SymbolTable::default()),
             values: Values::new(0),
             arguments: Vec::new(),
@@ -71,17 +85,19 @@ impl Golden {
         let outputs: Vec<ValueId> = cases.iter().flat_map(|(_, c)| c.outputs.clone()).collect();
         let magnitudes = cases.iter().flat_map(|(_, computed)| computed.magnitudes.iter().copied());
         let expected = cases.iter().flat_map(|(_, computed)| computed.expected.iter().copied());
-        let both: Vec<ValueId> = expected.chain(magnitudes).collect();
+        let stored = cases.iter().flat_map(|(_, computed)| computed.stored.iter().copied());
+        let all: Vec<ValueId> = expected.chain(magnitudes).chain(stored).collect();
         let mut reference = graph.clone();
-        reference.set_return(&both, &[]).map_err(ModelError::from)?;
+        reference.set_return(&all, &[]).map_err(ModelError::from)?;
         let mut expected = evaluate(&reference, &arguments, &weights)?.outputs;
-        let magnitudes = expected.split_off(outputs.len());
+        let mut magnitudes = expected.split_off(outputs.len());
+        let stored = magnitudes.split_off(outputs.len());
         graph.set_return(&outputs, &[]).map_err(ModelError::from)?;
         graph.remove_unreachable();
         let shapes = cases.iter().flat_map(|(shape, c)| c.outputs.iter().map(move |_| *shape));
-        let outputs = shapes.zip(expected.into_iter().zip(magnitudes));
-        let outputs = outputs
-            .map(|(shape, (expected, magnitude))| GoldenOutput::new(shape, expected, magnitude));
+        let outputs = shapes.zip(expected).zip(magnitudes.into_iter().zip(stored));
+        let outputs =
+            outputs.map(|((shape, expected), scales)| GoldenOutput::new(shape, expected, scales));
         Ok(Golden {
             graph,
             arguments: arguments.iter().filter_map(host_tensor).collect(),
@@ -92,7 +108,8 @@ impl Golden {
 }
 
 impl GoldenOutput {
-    fn new(shape: &CaseShape, expected: Tensor, magnitude: Tensor) -> GoldenOutput {
+    fn new(shape: &CaseShape, expected: Tensor, scales: (Tensor, Tensor)) -> GoldenOutput {
+        let (magnitude, stored) = scales;
         let CaseShape { kernel, operands, .. } = shape;
         let sizes = operands.iter().map(|operand| format!("{:?}", operand.shape));
         let steps = match &kernel.tail {
@@ -104,7 +121,10 @@ impl GoldenOutput {
             sizes: sizes.collect::<Vec<_>>().join(" "),
             expected,
             magnitude,
-            single: single(&kernel.op) * (1u64 << steps.min(MOST_STEPS)) as f64,
+            stored,
+            single: single(kernel),
+            rounding: rounding(kernel),
+            growth: (1u64 << steps.min(MOST_STEPS)) as f64,
             has_products: matches!(
                 kernel.op,
                 Op::Matmul(_) | Op::Attention(_) | Op::DiffAttention(_)
@@ -112,22 +132,49 @@ impl GoldenOutput {
         }
     }
 
-    /// What an element may be off, of its magnitude.
-    pub(super) fn tolerance(&self, rounds_products: bool) -> f64 {
-        if rounds_products && self.has_products {
-            return self.single / SINGLE * HALF;
-        }
-        self.single
+    /// What an element may be off: the sum of these shares of these scales.
+    pub(super) fn allowances(&self, rounds_products: bool) -> [Allowance<'_>; 2] {
+        let is_rounded = rounds_products && self.has_products;
+        let single = if is_rounded { HALF } else { self.single };
+        [
+            Allowance { scale: &self.magnitude, share: single * self.growth },
+            Allowance { scale: &self.stored, share: self.rounding * self.growth },
+        ]
     }
 }
 
-/// The tolerance in f32. Operands of elementwise steps are of magnitude 0.5 to 2, so that a step at
-/// most about doubles an error; that is counted for each step of a tail.
-fn single(op: &Op) -> f64 {
-    if matches!(op, Op::Gather(_) | Op::ArgMax(_)) { 0.0 } else { SINGLE }
+/// What a kernel without a tail may be off in f32. Operands of elementwise steps are of magnitude 0.5 to
+/// 2, so that a step at most about doubles an error; that is counted for each step of a tail.
+fn single(kernel: &Kernel) -> f64 {
+    let is_moved = matches!(kernel.op, Op::Gather(_) | Op::ArgMax(_));
+    if is_moved && kernel.tail == Tail::None { 0.0 } else { SINGLE }
 }
 
-struct Builder {
+/// What storing the values of a kernel without a tail may add.
+fn rounding(kernel: &Kernel) -> f64 {
+    if matches!(kernel.op, Op::Gather(_)) && kernel.tail == Tail::None {
+        return 0.0;
+    }
+    let is_product = matches!(kernel.op, Op::Matmul(_) | Op::Attention(_) | Op::DiffAttention(_));
+    let steps: &[_] = match &kernel.tail {
+        Tail::Elementwise(steps) => steps,
+        Tail::None | Tail::Swiglu => &[],
+    };
+    // A product of 16-bit operands may be rounded to their type before a tail widens it.
+    let operand = kernel.operands.first().filter(|_| is_product);
+    let stored = || kernel.results.iter().chain(operand).chain(steps.iter().map(|s| &s.result));
+    if stored().any(|dtype| *dtype == DType::Bf16) {
+        STORED_BF16
+    } else if stored().any(|dtype| *dtype == DType::F16) {
+        STORED_F16
+    } else {
+        0.0
+    }
+}
+
+struct Builder<'t> {
+    /// Float types that arguments may have.
+    activations: &'t [DType],
     graph: Graph,
     values: Values,
     arguments: Vec<Tensor>,
@@ -136,7 +183,7 @@ struct Builder {
     named: usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     /// Adds a case; `None` if its shapes do not fit the kernel.
     fn case(&mut self, shape: &CaseShape) -> Option<Computed> {
         let CaseShape { kernel, operands, is_sampled } = shape;
@@ -184,8 +231,8 @@ impl Builder {
         let tensor = self.values.tensor(dtype, shape, fill)?;
         let (name, ty) = (format!("x{}", self.named), TensorType::fixed(dtype, shape));
         self.named += 1;
-        // Targets take 16-bit floats from weights alone.
-        if is_weight || matches!(dtype, DType::F16 | DType::Bf16) {
+        // Of other float types, targets take weights alone.
+        if is_weight || (dtype.is_float() && !self.activations.contains(&dtype)) {
             self.weights.insert(&name, tensor);
             return self.graph.weight(&name, ty).ok();
         }

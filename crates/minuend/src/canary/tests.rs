@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use minuend_codegen::cuda::{Arch, CudaLimits, CudaTarget};
 use minuend_codegen::{Kernel, Target};
 use minuend_ir::ops::RmsNorm;
 use minuend_ir::{DType, Op, Real};
@@ -12,7 +13,7 @@ use minuend_runtime_cpu::CpuDevice;
 
 use super::*;
 use crate::model::Model;
-use crate::{check_outputs, open_device, open_target};
+use crate::{Activations, check_outputs, open_device, open_target};
 
 /// What a kernel is exchanged for.
 type Exchange = fn(&mut Kernel);
@@ -120,12 +121,25 @@ fn demo() -> PathBuf {
 }
 
 fn program_of(model: &Model, target: &dyn Target) -> Program {
-    let graph = model.graph(LogitRows::All).unwrap();
+    let graph = model.graph_for(target, LogitRows::All).unwrap();
     compile(graph, target, &CompileOptions::default()).unwrap().program
 }
 
 fn demo_program(target: &dyn Target) -> Program {
     program_of(&Model::open(demo()).unwrap(), target)
+}
+
+/// The demo in f16, on targets that have it.
+fn demo_in_f16(target: &dyn Target) -> Program {
+    let has_f16 = target.activation_dtypes().contains(&DType::F16);
+    let dtype = if has_f16 { DType::F16 } else { DType::F32 };
+    let model = Model::open(demo()).unwrap();
+    program_of(&model.with_activations(Activations::Of(dtype)), target)
+}
+
+/// A target with activations in 16 bits.
+fn cuda() -> CudaTarget {
+    CudaTarget::new(CudaLimits::typical(Arch::of_target("cuda-sm90a").unwrap()))
 }
 
 /// A model whose products are large enough for every tile.
@@ -223,12 +237,12 @@ fn a_device_that_refuses_without_end_ends() {
 /// Every kernel of a program that computes has cases, and they launch that kernel.
 #[test]
 fn the_cases_launch_the_kernels_of_the_program() {
-    let targets = ["cpu", "wgsl"].map(|name| open_target(name).unwrap());
-    let programs: [fn(&dyn Target) -> Program; 2] = [demo_program, large_program];
+    let targets = [Box::new(cuda()), open_target("cpu").unwrap(), open_target("wgsl").unwrap()];
+    let programs: [fn(&dyn Target) -> Program; 3] = [demo_program, large_program, demo_in_f16];
     for (target, program) in targets.iter().flat_map(|target| programs.map(|of| (target, of))) {
         let program = program(&**target);
         let shapes = shapes::of(&program);
-        let golden = Golden::new(&shapes).unwrap();
+        let golden = Golden::new(&shapes, target.activation_dtypes()).unwrap();
         let planned = compile(golden.graph, &**target, &CompileOptions::default()).unwrap().program;
         let launches = |wanted: &Kernel| {
             let is_wanted = |step: &&Step| match step {
@@ -248,6 +262,43 @@ fn the_cases_launch_the_kernels_of_the_program() {
     }
 }
 
+/// The expected values as a device stores them: rounded to their type.
+fn stored(expected: &Tensor) -> HostTensor {
+    super::values::host_tensor(expected).unwrap()
+}
+
+/// What is stored in 16 bits passes; what is off by a few parts in a hundred, or rounded to fewer bits
+/// than its type has, does not.
+#[test]
+fn sixteen_bit_results_have_their_own_tolerance() {
+    for (program, dtype) in
+        [(demo_program(&cuda()), DType::Bf16), (demo_in_f16(&cuda()), DType::F16)]
+    {
+        let golden = Golden::new(&shapes::of(&program), cuda().activation_dtypes()).unwrap();
+        let missed = |change: &dyn Fn(f64) -> f64, output: &golden::GoldenOutput| {
+            let values = output.expected.reals().unwrap().iter().map(|value| change(*value));
+            let shape = output.expected.shape();
+            let changed = Tensor::from_reals(dtype, shape, values.collect()).unwrap();
+            miss(&stored(&changed), &output.expected, &output.allowances(false)).is_some()
+        };
+        let is_half = |output: &&golden::GoldenOutput| output.expected.dtype() == dtype;
+        let halves: Vec<_> = golden.outputs.iter().filter(is_half).collect();
+        assert!(halves.len() > 10, "{dtype}: {}", halves.len());
+        for output in halves {
+            let what = format!("{} on {}", output.kernel, output.sizes);
+            assert!(!missed(&|value| value, output), "{what}");
+            // Averages of many values are small beside the values, which errors are measured by.
+            let fault = if output.kernel.contains("attention") { 1.5 } else { 1.05 };
+            assert!(missed(&|value| value * fault, output), "{what}");
+            let is_norm = output.kernel.contains("rms_norm");
+            if dtype == DType::F16 && (is_norm || output.kernel.starts_with("matmul<")) {
+                let in_bf16 = |value| half::bf16::from_f64(value).to_f64();
+                assert!(missed(&in_bf16, output), "{what}");
+            }
+        }
+    }
+}
+
 #[test]
 fn models_pass_on_the_cpu() {
     let device = CpuDevice::new(2).unwrap();
@@ -262,19 +313,20 @@ fn large_products_are_sampled() {
     let sampled: Vec<_> = shapes::of(&program).into_iter().filter(|s| s.is_sampled).collect();
     assert!(!sampled.is_empty());
     for shape in sampled {
-        let golden = Golden::new(std::slice::from_ref(&shape)).unwrap();
+        let golden = Golden::new(std::slice::from_ref(&shape), &[DType::F32]).unwrap();
         let [output] = golden.outputs.as_slice() else { panic!("{shape:?}") };
         let elements: usize = shape.operands.iter().map(|operand| operand.shape[1]).product();
         assert!(output.expected.len() > 100 && output.expected.len() < elements, "{shape:?}");
         let found: Vec<f32> = output.expected.reals().unwrap().iter().map(|x| *x as f32).collect();
         let mut found = HostTensor::from_f32(output.expected.shape(), &found).unwrap();
-        let tolerance = output.tolerance(false);
-        assert_eq!(miss(&found, &output.expected, &output.magnitude, tolerance), None);
+        assert_eq!(miss(&found, &output.expected, &output.allowances(false)), None);
         let mut values = found.to_f32().unwrap();
         values.rotate_left(1);
         found = HostTensor::from_f32(output.expected.shape(), &values).unwrap();
-        let wrong = |tolerance| miss(&found, &output.expected, &output.magnitude, tolerance);
-        assert!(wrong(tolerance).is_some() && wrong(output.tolerance(true)).is_some());
+        for rounds_products in [false, true] {
+            let allowances = output.allowances(rounds_products);
+            assert!(miss(&found, &output.expected, &allowances).is_some());
+        }
     }
 }
 
@@ -316,18 +368,21 @@ fn host(values: &[f32]) -> HostTensor {
 fn errors_are_compared_with_magnitudes() {
     let expected = tensor(&[1.0, 2.0]);
     let sizes = tensor(&[1.0, 100.0]);
-    assert_eq!(miss(&host(&[1.0, 2.5]), &expected, &sizes, 0.01), None);
-    let found = miss(&host(&[1.5, 2.5]), &expected, &sizes, 0.01).unwrap();
+    fn of(scale: &Tensor, share: f64) -> [Allowance<'_>; 1] {
+        [Allowance { scale, share }]
+    }
+    assert_eq!(miss(&host(&[1.0, 2.5]), &expected, &of(&sizes, 0.01)), None);
+    let found = miss(&host(&[1.5, 2.5]), &expected, &of(&sizes, 0.01)).unwrap();
     assert!(found.error == 0.5 && (found.allowed - 0.01).abs() < 1e-9);
-    assert!(miss(&host(&[1.0, f32::NAN]), &expected, &sizes, 0.01).is_some());
-    assert!(miss(&host(&[1.0]), &expected, &sizes, 0.01).is_some());
-    assert!(miss(&host(&[1.0, 2.0 + 1e-6]), &expected, &expected, 0.0).is_some());
-    assert_eq!(miss(&host(&[1.0, 2.0]), &expected, &expected, 0.0), None);
+    assert!(miss(&host(&[1.0, f32::NAN]), &expected, &of(&sizes, 0.01)).is_some());
+    assert!(miss(&host(&[1.0]), &expected, &of(&sizes, 0.01)).is_some());
+    assert!(miss(&host(&[1.0, 2.0 + 1e-6]), &expected, &of(&expected, 0.0)).is_some());
+    assert_eq!(miss(&host(&[1.0, 2.0]), &expected, &of(&expected, 0.0)), None);
     // One magnitude for all elements; infinities are not compared.
-    assert_eq!(miss(&host(&[1.5, 2.0]), &expected, &tensor(&[50.0]), 0.01), None);
+    assert_eq!(miss(&host(&[1.5, 2.0]), &expected, &of(&tensor(&[50.0]), 0.01)), None);
     let infinite = tensor(&[f64::INFINITY, 2.0]);
-    assert_eq!(miss(&host(&[0.0, 2.0]), &infinite, &infinite, 0.01), None);
+    assert_eq!(miss(&host(&[0.0, 2.0]), &infinite, &of(&infinite, 0.01)), None);
     let ids = Tensor::from_ints(DType::I64, &[1], vec![3]).unwrap();
-    assert_eq!(miss(&HostTensor::from_i64(&[1], &[3]).unwrap(), &ids, &ids, 0.0), None);
-    assert!(miss(&HostTensor::from_i64(&[1], &[4]).unwrap(), &ids, &ids, 0.0).is_some());
+    assert_eq!(miss(&HostTensor::from_i64(&[1], &[3]).unwrap(), &ids, &of(&ids, 0.0)), None);
+    assert!(miss(&HostTensor::from_i64(&[1], &[4]).unwrap(), &ids, &of(&ids, 0.0)).is_some());
 }

@@ -1,7 +1,7 @@
 // Rings of key and value tiles in shared memory, for kernels that stream a cache once.
 //
-// A ring belongs to a few warps that fill it, use it and refill it by themselves. A tile of some keys
-// lies as [columns / 64][keys][64], rows of 128 bytes whose 16-byte piece i is at i ^ (row % 8).
+// A ring belongs to a few warps that fill it, use it and refill it by themselves. A tile of some
+// keys lies as [columns / 64][keys][64], rows of 128 bytes whose 16-byte piece i is at i ^ (row % 8).
 #pragma once
 
 #include "minuend/async_copy.cuh"
@@ -112,8 +112,8 @@ struct BulkRing {
 };
 
 // A ring that its warps fill by asynchronous copies of 16 bytes. Loads and waits come in one order:
-// the key and the value tile of every stage are loaded first; then each wait for a tile is followed by
-// one load before the next wait.
+// the key and the value tile of every stage are loaded first; then each wait for a tile is followed
+// by one load before the next wait.
 template <typename Shape>
 struct AsyncRing {
     using Element = typename Shape::Element;

@@ -35,6 +35,8 @@ struct ForwardShape {
     static constexpr int tile_tokens = warpgroups * warpgroup_tokens;
     static constexpr int group_rows = 16;
     static constexpr int group_tokens = group_rows / TileHeads;
+    // Tokens between a thread's two rows.
+    static constexpr int row_tokens = TileHeads == 1 ? 8 : 0;
     static constexpr int groups = warpgroup_rows / group_rows;
     // Output heads of a tile.
     static constexpr int out_heads = TileHeads / Streams;

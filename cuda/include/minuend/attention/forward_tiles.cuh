@@ -6,11 +6,14 @@
 
 namespace minuend {
 
-// Queries of one or two heads. A unit is the query heads of a tile.
+// Queries of one or two heads. A unit is the query heads of a tile; a negative one says that there are no
+// more tiles.
 struct ForwardTile {
     int token;
     int unit;
     int batch;
+
+    __device__ __forceinline__ bool is_none() const { return unit < 0; }
 };
 
 // The order of tiles. Units are taken in sections, and of a section's units the last queries first: those
@@ -28,8 +31,9 @@ struct TileOrder {
 
     __device__ __forceinline__ int tiles() const { return row_tiles * all_units; }
 
+    // Of the first block of a cluster; those of its other blocks are of the units behind.
     template <class Shape>
-    __device__ __forceinline__ ForwardTile at(int index, int rank) const {
+    __device__ __forceinline__ ForwardTile at(int index) const {
         const int section_tiles = section * row_tiles;
         const int first_unit = index / section_tiles * section;
         const int in_section = index % section_tiles;
@@ -37,7 +41,7 @@ struct TileOrder {
         const int row_tile = row_tiles - 1 - in_section / section_units;
         const int unit = first_unit + in_section % section_units;
         const int batch = unit / units;
-        return {row_tile * Shape::tile_tokens, (unit - batch * units) * Shape::cluster + rank, batch};
+        return {row_tile * Shape::tile_tokens, (unit - batch * units) * Shape::cluster, batch};
     }
 };
 
@@ -67,13 +71,14 @@ struct KeyBlocks {
         return blocks;
     }
 
-    // True if the last block has no visible key in its second half. A tile of one block counts as whole:
-    // products over half a block are followed by some over a whole one.
+    // True if the last block has no visible key in its second half and is the only masked one. A tile of
+    // one block counts as whole: products over half a block are followed by some over a whole one.
     template <class Shape>
     __device__ __forceinline__ bool ends_in_half(const ForwardTile& tile,
                                                  const VisibleKeys& visible) const {
         const int end_key = visible.end(tile.token + Shape::tile_tokens - 1);
-        return end - first > 1 && end * Shape::block_keys - end_key >= Shape::half_keys;
+        const bool is_half = end * Shape::block_keys - end_key >= Shape::half_keys;
+        return is_half && end - first > 1 && unmasked_end == end - 1;
     }
 };
 

@@ -1,10 +1,11 @@
 // Merging of attention over parts of the keys.
 //
-// A part leaves, for every query row, the maximum m of its scores, the sum l of exp(score - m), and the
-// vector o that sums exp(score - m) * value. Streams of softmax are merged each by its own maxima;
-// their difference is taken last, of normalised vectors.
+// A part leaves, for every query row, the maximum m of its scores, the sum l of exp(score - m), and
+// the vector o that sums exp(score - m) * value. Streams of softmax are merged each by its own
+// maxima; their difference is taken last, of normalised vectors.
 #pragma once
 
+#include "minuend/cluster.cuh"
 #include "minuend/elementary.cuh"
 #include "minuend/floats.cuh"
 #include "minuend/online_softmax.cuh"
@@ -18,8 +19,8 @@ __device__ __forceinline__ float log2_approx(float x) {
     return y;
 }
 
-// Below every score, and finite: a part that sees no key keeps it, and its weight becomes 0.
-constexpr float NO_SCORE = -3.0e38f;
+// Below every score, and finite even when scaled: a part that sees no key keeps it, and has weight 0.
+constexpr float no_score = -1.0e30f;
 
 // Reads past the first-level cache, which does not see what other blocks have written.
 __device__ __forceinline__ float4 load_shared_by_blocks(const float* from) {
@@ -47,9 +48,9 @@ __device__ __forceinline__ void prefetch(const void* address) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(address) : "memory");
 }
 
-// Where the result of a block goes: output rows, items, of one batch element and K/V head. Item i of the
-// block is token (first_item + i) / group_heads of output head (first_item + i) % group_heads of those
-// that share the K/V head, the first of which the pointers are at.
+// Where the result of a block goes: output rows, items, of one batch element and K/V head. Item i of
+// the block is token (first_item + i) / group_heads of output head (first_item + i) % group_heads of
+// those that share the K/V head, the first of which the pointers are at.
 template <typename Element>
 struct MergeTarget {
     int group_heads;
@@ -63,8 +64,9 @@ struct MergeTarget {
 
     __device__ __forceinline__ float factor(int item) const {
         const int index = first_item + item;
-        const Element x = lambda[index % group_heads * lambda_head + index / group_heads * lambda_token];
-        return -sigmoid(to_float(x));
+        const Element* x =
+            lambda + index % group_heads * lambda_head + index / group_heads * lambda_token;
+        return -sigmoid(to_float(*x));
     }
 
     __device__ __forceinline__ Element* row(int item) const {
@@ -83,11 +85,8 @@ struct Merge {
     static constexpr int columns = (ValueDim + 15) / 16 * 16;
     // Columns between rows in shared memory; the eight odd ones spread the rows over the banks.
     static constexpr int pitch = columns + 8;
-    // Splits of the keys over thread blocks.
-    static constexpr int most_splits = 128;
     // Threads next to each other that share a row, with four columns each.
     static constexpr int lanes = columns % 32 == 0 ? 8 : 4;
-    static constexpr int warps = Threads / 32;
 
     static_assert(Streams == 1 || Streams == 2, "one softmax or the difference of two");
     static_assert(Threads % 32 == 0, "whole warps take part");
@@ -145,66 +144,174 @@ struct Merge {
         }
     }
 
+    // A row's vector over some keys: what exp2(score - most) * value and exp2(score - most) sum to.
+    struct Sum {
+        float4 vector = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        float total = 0.0f;
+        float most = no_score;
+
+        __device__ __forceinline__ void add(float weight, float4 x) {
+            vector.x += weight * x.x;
+            vector.y += weight * x.y;
+            vector.z += weight * x.z;
+            vector.w += weight * x.w;
+        }
+
+        // Makes room for scores up to a maximum.
+        __device__ __forceinline__ void raise(float maximum) {
+            const float grown = fmaxf(most, maximum);
+            const float shrink = exp2_approx(most - grown);
+            most = grown;
+            total *= shrink;
+            vector = times(shrink);
+        }
+
+        __device__ __forceinline__ float4 times(float factor) const {
+            return make_float4(vector.x * factor, vector.y * factor, vector.z * factor,
+                               vector.w * factor);
+        }
+
+        // Without keys the vector is 0, and its weight in a merge.
+        __device__ __forceinline__ float4 normalised() const {
+            return times(total == 0.0f ? 0.0f : 1.0f / total);
+        }
+
+        __device__ __forceinline__ float logsumexp() const {
+            return total == 0.0f ? -infinity() : most + log2_approx(total);
+        }
+    };
+
     // Merges the parts that a block has left in shared memory. Part p has its vectors at
-    // `vectors + p * part_floats`, [rows][pitch], and {m, l} of its rows at `sums[p * sum_rows + row]`.
-    // Scores count in units of 1 / scale_log2 powers of two.
-    //
-    // A block that sees all keys stores the result; others leave normalised vectors [rows][columns]
-    // and base-2 logsumexps [rows] in `split_vectors` and `split_logsumexps`.
-    static __device__ __forceinline__ void parts(const float* vectors, int part_floats,
-                                                 const float2* sums, int sum_rows, int rows,
-                                                 float scale_log2, bool whole,
-                                                 const MergeTarget<Element>& to,
-                                                 float* split_vectors, float* split_logsumexps) {
-        const int places = rows * (columns / 4);
+    // `vectors + p * part_floats`, [rows][pitch], and {m, l} of its rows at
+    // `sums[p * sum_rows + row]`. Maxima count in units of 1 / scale_log2 powers of two.
+    static __device__ __forceinline__ Sum of_parts(const float* vectors, int part_floats,
+                                                   const float2* sums, int sum_rows,
+                                                   float scale_log2, const Place& place) {
+        const int row = place.row();
+        float2 part[Parts];
+        float most = no_score;
+#pragma unroll
+        for (int p = 0; p < Parts; ++p) {
+            part[p] = sums[p * sum_rows + row];
+            most = fmaxf(most, part[p].x);
+        }
+        Sum sum;
+        sum.most = most * scale_log2;
+#pragma unroll
+        for (int p = 0; p < Parts; ++p) {
+            const float weight = exp2_approx((part[p].x - most) * scale_log2);
+            sum.total += weight * part[p].y;
+            sum.add(weight, *reinterpret_cast<const float4*>(vectors + p * part_floats +
+                                                             row * pitch + place.column));
+        }
+        return sum;
+    }
+
+    // Merges what blocks have left in global memory: normalised vectors [splits][rows][columns] and
+    // base-2 logsumexps [splits][rows].
+    static __device__ __forceinline__ Sum of_splits(const float* vectors, const float* logsumexps,
+                                                    int splits, int rows, const Place& place) {
+        // Splits that are read at once.
+        constexpr int batch = 16;
+        vectors += place.row() * columns + place.column;
+        logsumexps += place.row();
+        Sum sum;
+#pragma unroll 1
+        for (int first = 0; first < splits; first += batch) {
+            float logsumexp[batch];
+            float4 x[batch];
+#pragma unroll
+            for (int i = 0; i < batch; ++i) {
+                logsumexp[i] = -infinity();
+                x[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+                if (first + i < splits) {
+                    logsumexp[i] = load_one_shared_by_blocks(logsumexps + (first + i) * rows);
+                    x[i] = load_shared_by_blocks(vectors + (first + i) * (rows * columns));
+                }
+            }
+            float most = logsumexp[0];
+#pragma unroll
+            for (int i = 1; i < batch; ++i) {
+                most = fmaxf(most, logsumexp[i]);
+            }
+            sum.raise(most);
+#pragma unroll
+            for (int i = 0; i < batch; ++i) {
+                const float weight = exp2_approx(logsumexp[i] - sum.most);
+                sum.total += weight;
+                sum.add(weight, x[i]);
+            }
+        }
+        return sum;
+    }
+
+    // Merges what the blocks of a cluster have left in their shared memory, normalised vectors
+    // [rows][pitch] and base-2 logsumexps [rows], at the same addresses.
+    template <int Cluster>
+    static __device__ __forceinline__ Sum of_cluster(u32 vectors, u32 logsumexps,
+                                                     const Place& place) {
+        vectors += (place.row() * pitch + place.column) * 4;
+        logsumexps += place.row() * 4;
+        float logsumexp[Cluster];
+        float4 x[Cluster];
+#pragma unroll
+        for (int rank = 0; rank < Cluster; ++rank) {
+            const u32 logsumexp_at = address_in_block(logsumexps, rank);
+            const u32 vector_at = address_in_block(vectors, rank);
+            asm volatile("ld.shared::cluster.f32 %0, [%1];"
+                         : "=f"(logsumexp[rank])
+                         : "r"(logsumexp_at)
+                         : "memory");
+            asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+                         : "=f"(x[rank].x), "=f"(x[rank].y), "=f"(x[rank].z), "=f"(x[rank].w)
+                         : "r"(vector_at)
+                         : "memory");
+        }
+        Sum sum;
+#pragma unroll
+        for (int rank = 0; rank < Cluster; ++rank) {
+            sum.most = fmaxf(sum.most, logsumexp[rank]);
+        }
+#pragma unroll
+        for (int rank = 0; rank < Cluster; ++rank) {
+            const float weight = exp2_approx(logsumexp[rank] - sum.most);
+            sum.total += weight;
+            sum.add(weight, x[rank]);
+        }
+        return sum;
+    }
+
+    // Calls take(place, live) for the places [first, end), of which first is a multiple of 32. All
+    // lanes of a warp take part; where there is no place for a lane it gets one that is not live.
+    template <typename Take>
+    static __device__ __forceinline__ void each_place(int first, int end, Take take) {
         const int lane = threadIdx.x % 32;
 #pragma unroll 1
-        for (int first = threadIdx.x - lane; first < places; first += Threads) {
-            const bool live = first + lane < places;
-            const Place place(live ? first + lane : 0);
-            const int row = place.row();
-            float2 sum[Parts];
-            float most = NO_SCORE;
-#pragma unroll
-            for (int p = 0; p < Parts; ++p) {
-                sum[p] = sums[p * sum_rows + row];
-                most = fmaxf(most, sum[p].x);
-            }
-            float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-            float total = 0.0f;
-#pragma unroll
-            for (int p = 0; p < Parts; ++p) {
-                const float weight = exp2_approx((sum[p].x - most) * scale_log2);
-                const float4 y = *reinterpret_cast<const float4*>(vectors + p * part_floats +
-                                                                  row * pitch + place.column);
-                total += weight * sum[p].y;
-                x.x += weight * y.x;
-                x.y += weight * y.y;
-                x.z += weight * y.z;
-                x.w += weight * y.w;
-            }
-            float scale = 1.0f / total;
-            if (whole) {
-                scale *= factor(to, row);
-            } else {
-                // A split in which a row sees no key has weight 0, and its vector must be finite.
-                scale = total == 0.0f ? 0.0f : scale;
-            }
-            x = make_float4(x.x * scale, x.y * scale, x.z * scale, x.w * scale);
-            if (whole) {
-                store(to, place, x, live);
-            } else if (live) {
-                store_vector(split_vectors + row * columns + place.column, x);
-                if (place.column == 0) {
-                    split_logsumexps[row] =
-                        total == 0.0f ? -infinity() : most * scale_log2 + log2_approx(total);
-                }
+        for (int base = first + threadIdx.x - lane; base < end; base += Threads) {
+            const bool live = base + lane < end;
+            take(Place(live ? base + lane : base), live);
+        }
+    }
+
+    // Stores the normalised result.
+    static __device__ __forceinline__ void finish(const MergeTarget<Element>& to, float factor,
+                                                  const Place& place, const Sum& sum, bool live) {
+        store(to, place, sum.times(factor / sum.total), live);
+    }
+
+    // Leaves a block's or a cluster's result for the merge of splits.
+    static __device__ __forceinline__ void leave(float* vectors, float* logsumexps,
+                                                 const Place& place, const Sum& sum, bool live) {
+        if (live) {
+            store_vector(vectors + place.row() * columns + place.column, sum.normalised());
+            if (place.column == 0) {
+                logsumexps[place.row()] = sum.logsumexp();
             }
         }
     }
 
-    // True in the last of `splits` blocks that come here with one counter, which it leaves 0; what the
-    // others have written before is then visible to its threads. `flag` is in shared memory.
+    // True in the last of `splits` blocks that come here with one counter, which it leaves 0; what
+    // the others have written before is then visible to its threads. `flag` is in shared memory.
     static __device__ __forceinline__ bool is_last(u32* counter, int splits, u32* flag) {
         __syncthreads();
         if (threadIdx.x == 0) {
@@ -217,116 +324,6 @@ struct Merge {
         }
         __syncthreads();
         return *flag == u32(splits - 1);
-    }
-
-    // Merges what the blocks have left, [splits][rows][columns] and [splits][rows], and stores the
-    // result. `weights` has room for rows * splits in shared memory. MostRows bounds rows.
-    template <int MostRows>
-    static __device__ __forceinline__ void splits(const float* vectors, const float* logsumexps,
-                                                  int splits, int rows, float* weights,
-                                                  const MergeTarget<Element>& to) {
-        // Splits that a thread reads at once, before it needs a weight.
-        constexpr int batch = 16;
-        constexpr int row_steps = (MostRows + warps - 1) / warps;
-        const int places = rows * (columns / 4);
-        const int lane = threadIdx.x % 32;
-        const int warp = threadIdx.x / 32;
-
-        float4 x[batch];
-        const auto read = [&](const Place& place, int first_split) {
-            const float* from = vectors + place.row() * columns + place.column;
-#pragma unroll
-            for (int i = 0; i < batch; ++i) {
-                if (first_split + i < splits) {
-                    x[i] = load_shared_by_blocks(from + (first_split + i) * (rows * columns));
-                }
-            }
-        };
-        int first = threadIdx.x - lane;
-        bool live = first + lane < places;
-        Place place(live ? first + lane : 0);
-        if (first < places) {
-            read(place, 0);
-        }
-
-        float value[row_steps][most_splits / 32];
-        float row_factor[row_steps];
-#pragma unroll
-        for (int i = 0; i < row_steps; ++i) {
-            const int row = warp + i * warps;
-#pragma unroll
-            for (int j = 0; j < most_splits / 32; ++j) {
-                const int split = lane + 32 * j;
-                value[i][j] = -infinity();
-                if (row < rows && split < splits) {
-                    value[i][j] = load_one_shared_by_blocks(logsumexps + split * rows + row);
-                }
-            }
-            row_factor[i] = row < rows ? factor(to, row) : 0.0f;
-        }
-#pragma unroll
-        for (int i = 0; i < row_steps; ++i) {
-            const int row = warp + i * warps;
-            if (row < rows) {
-                float most = -infinity();
-                float total = 0.0f;
-#pragma unroll
-                for (int j = 0; j < most_splits / 32; ++j) {
-                    most = fmaxf(most, value[i][j]);
-                }
-#pragma unroll
-                for (int distance = 16; distance > 0; distance /= 2) {
-                    most = fmaxf(most, __shfl_xor_sync(~0u, most, distance));
-                }
-#pragma unroll
-                for (int j = 0; j < most_splits / 32; ++j) {
-                    value[i][j] = exp2_approx(value[i][j] - most);
-                    total += value[i][j];
-                }
-#pragma unroll
-                for (int distance = 16; distance > 0; distance /= 2) {
-                    total += __shfl_xor_sync(~0u, total, distance);
-                }
-                const float scale = row_factor[i] / total;
-#pragma unroll
-                for (int j = 0; j < most_splits / 32; ++j) {
-                    if (lane + 32 * j < splits) {
-                        weights[row * splits + lane + 32 * j] = value[i][j] * scale;
-                    }
-                }
-            }
-        }
-        __syncthreads();
-
-#pragma unroll 1
-        while (first < places) {
-            const float* row_weights = weights + place.row() * splits;
-            float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-#pragma unroll 1
-            for (int split = 0; split < splits;) {
-#pragma unroll
-                for (int i = 0; i < batch; ++i) {
-                    if (split + i < splits) {
-                        const float weight = row_weights[split + i];
-                        sum.x += weight * x[i].x;
-                        sum.y += weight * x[i].y;
-                        sum.z += weight * x[i].z;
-                        sum.w += weight * x[i].w;
-                    }
-                }
-                split += batch;
-                if (split < splits) {
-                    read(place, split);
-                }
-            }
-            store(to, place, sum, live);
-            first += Threads;
-            live = first + lane < places;
-            place = Place(live ? first + lane : 0);
-            if (first < places) {
-                read(place, 0);
-            }
-        }
     }
 };
 

@@ -6,6 +6,7 @@
 
 #include "minuend/online_softmax.cuh"
 #include "minuend/types.cuh"
+#include "minuend/wgmma.cuh"
 
 namespace minuend {
 
@@ -34,10 +35,9 @@ __device__ __forceinline__ void hide_keys(float (&s)[Count], const int (&first)[
     }
 }
 
+// Logarithms and scores in units of log 2.
 struct ScoreRows {
-    // What exponents are taken relative to, as a score; -infinity before the first visible key.
-    float maximum[2];
-    // -maximum * scale; 0 before the first visible key.
+    // Minus the score that exponents are taken relative to; infinity before the first visible key.
     float shift[2];
     // This lane's part of the sum of exponentials.
     float sum[2];
@@ -45,28 +45,28 @@ struct ScoreRows {
     float shrink[2];
     bool shrinks;
 
-    // Takes in a block and turns its scores into weights. scale: of the scores, in units of log 2.
+    // Takes in a block and turns its scores into weights. scale: of the scores, positive.
     template <bool IsFirst, int Count>
     __device__ __forceinline__ void raise(float (&s)[Count], float scale) {
-        float top[2];
+        float added[2];
 #pragma unroll
         for (int row = 0; row < 2; ++row) {
-            top[row] = IsFirst ? -infinity() : maximum[row];
+            float top = -infinity();
 #pragma unroll
             for (int column = 2 * row; column < Count; column += 4) {
-                top[row] = fmaxf(top[row], fmaxf(s[column], s[column + 1]));
+                top = fmaxf(top, fmaxf(s[column], s[column + 1]));
             }
-            top[row] = largest_of_quad(top[row]);
+            top = -largest_of_quad(top) * scale;
+            const float before = shift[row];
+            shift[row] = IsFirst ? top : fminf(before, top);
             // A row without a visible key so far: its weights are exp2(-infinity).
-            const float base = top[row] == -infinity() ? 0.0f : top[row];
+            added[row] = shift[row] == infinity() ? 0.0f : shift[row];
             if constexpr (IsFirst) {
                 sum[row] = 0.0f;
             } else {
-                shrink[row] = exp2_approx((maximum[row] - base) * scale);
+                shrink[row] = exp2_approx(added[row] - before);
                 sum[row] *= shrink[row];
             }
-            maximum[row] = top[row];
-            shift[row] = -base * scale;
         }
         shrinks = !IsFirst;
 #pragma unroll
@@ -75,16 +75,16 @@ struct ScoreRows {
             for (int row = 0; row < 2; ++row) {
                 float& even = s[index + 2 * row];
                 float& odd = s[index + 2 * row + 1];
-                even = exp2_approx(fmaf(even, scale, shift[row]));
-                odd = exp2_approx(fmaf(odd, scale, shift[row]));
+                even = exp2_approx(fmaf(even, scale, added[row]));
+                odd = exp2_approx(fmaf(odd, scale, added[row]));
                 sum[row] += even + odd;
             }
         }
     }
 
     // Turns the scores of a block into weights relative to the maximum so far, which need not be that of
-    // the block. False, with the state as it was, if weights come close to what Element holds; scores are
-    // lost then. A warp agrees.
+    // the block; every row has seen a key. False, with the state as it was, if weights come close to what
+    // Element holds; scores are lost then. A warp agrees.
     template <typename Element, int Count>
     __device__ __forceinline__ bool keep(float (&s)[Count], float scale) {
         float part[2][2] = {};

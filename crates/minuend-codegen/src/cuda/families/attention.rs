@@ -18,7 +18,15 @@ use crate::cuda::limits::CudaLimits;
 use crate::cuda::template::Template;
 use crate::place::LaunchPlaces;
 
-pub(crate) const TEMPLATES: &[Template] = &[];
+pub(crate) const TEMPLATES: &[Template] = &[
+    decode::TILES_BULK,
+    decode::TILES_ASYNC,
+    decode::TILES_WGMMA,
+    decode::SIMT,
+    forward_wgmma::TEMPLATE,
+    forward_mma::TEMPLATE,
+    forward_simt::TEMPLATE,
+];
 
 pub(crate) fn attention(
     op: Attention,
@@ -47,7 +55,7 @@ fn works(problem: &Problem<'_>, limits: &CudaLimits) -> Result<Works, CudaError>
     if let Some(works) = forward_mma::works(problem, limits)? {
         return Ok(works);
     }
-    forward_simt::works(problem)
+    forward_simt::works(problem, limits)
 }
 
 #[cfg(test)]

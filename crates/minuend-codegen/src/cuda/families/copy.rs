@@ -13,6 +13,7 @@ use crate::cuda::families::copy::axes::{Transposition, ordered};
 use crate::cuda::families::copy::literal::{literal_bytes, repeated};
 use crate::cuda::families::indexing::{
     Axes, MAX_RANK, blocks, dense_place, dense_strides, distances, elements, is_dense, sizes,
+    unit_opcodes,
 };
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
@@ -29,29 +30,31 @@ pub(crate) const TEMPLATES: &[Template] = &[
             let large = [1, 2, 4, 8, 16].map(|bytes| strided_spec(bytes, 2, LARGE_UNITS));
             small.chain(large).chain([1, 4, 8].map(|bytes| strided_spec(bytes, 1, 1))).collect()
         },
-        ..WITHOUT_ROWS
+        opcodes: unit_opcodes,
+        ..PLAIN
     },
     Template {
         name: "copy/transpose",
         source: include_str!("../../../../../cuda/copy/transpose.cu"),
         rows: || [1, 2, 4, 8].map(transpose_spec).into(),
-        ..WITHOUT_ROWS
+        ..PLAIN
     },
     Template {
         name: "copy/fill",
         source: include_str!("../../../../../cuda/copy/fill.cu"),
         rows: || [1, 2, 4, 8, 16].map(fill_spec).into(),
-        ..WITHOUT_ROWS
+        ..PLAIN
     },
     Template {
         name: "copy/iota",
         source: include_str!("../../../../../cuda/copy/iota.cu"),
         rows: || vec![KernelSpec::new("copy/iota")],
-        ..WITHOUT_ROWS
+        ..PLAIN
     },
 ];
 
-const WITHOUT_ROWS: Template = Template {
+/// What the templates of the family have in common.
+const PLAIN: Template = Template {
     name: "",
     source: "",
     needs: Needs::Nothing,
@@ -112,11 +115,8 @@ pub(crate) fn tensor(
         );
         return Err(CudaError::Unsupported { op: "copy", reason });
     }
-    let source = Source {
-        arg: Arg::tensor(from),
-        byte_offset: from.byte_offset,
-        strides: from.strides,
-    };
+    let source =
+        Source { arg: Arg::tensor(from), byte_offset: from.byte_offset, strides: from.strides };
     move_elements(source, to)
 }
 

@@ -17,7 +17,7 @@ use crate::cuda::families::indexing::{
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::target::MAX_OPERANDS;
-use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes};
+use crate::cuda::template::{Define, KernelSpec, Needs, Template};
 use crate::kernel::Kernel;
 use crate::place::{LaunchPlaces, TensorPlace};
 
@@ -28,7 +28,7 @@ pub(crate) const TEMPLATES: &[Template] = &[Template {
     fast_math: false,
     generated: text::generated,
     rows: rows::rows,
-    opcodes: no_opcodes,
+    opcodes,
 }];
 
 /// Names of the entry's operands and of their strides.
@@ -59,6 +59,29 @@ fn spec(kernel: &Kernel, rank: usize, items: Items) -> KernelSpec {
     spec
 }
 
+/// Vectors of 8 and 16 bytes are each moved by one instruction.
+fn opcodes(spec: &KernelSpec) -> Vec<&'static str> {
+    let number = |name: &str| match spec.define(name) {
+        Some(Define::Int(value)) => u64::from(value.unsigned_abs()),
+        _ => 0,
+    };
+    let (lanes, vectors) = (number("LANES"), number("VECTORS"));
+    let operands = spec.body.iter().flat_map(|kernel| kernel.operands.iter().enumerate());
+    let read = operands.filter(|(index, _)| vectors >> index & 1 == 1);
+    let read = read.filter_map(|(_, dtype)| match lanes * dtype.bytes() {
+        16 => Some("LDG.E.128"),
+        8 => Some("LDG.E.64"),
+        _ => None,
+    });
+    let results = spec.body.iter().flat_map(|kernel| kernel.results.iter());
+    let written = results.filter_map(|dtype| match lanes * dtype.bytes() {
+        16 => Some("STG.E.128"),
+        8 => Some("STG.E.64"),
+        _ => None,
+    });
+    read.chain(written).collect()
+}
+
 /// What a thread computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Items {
@@ -83,8 +106,9 @@ fn items(axes: &Axes, operands: &[TensorPlace<'_>], result: &TensorPlace<'_>) ->
         vectors |= 1 << index;
     }
     while lanes > 1 {
-        let aligned =
-            |tensor: &TensorPlace<'_>| tensor.byte_offset % (lanes * tensor.dtype.bytes()) == 0;
+        let aligned = |tensor: &TensorPlace<'_>| {
+            tensor.byte_offset.is_multiple_of(lanes * tensor.dtype.bytes())
+        };
         let count = lanes as usize;
         let fits = axes.inner().is_multiple_of(count)
             && aligned(result)

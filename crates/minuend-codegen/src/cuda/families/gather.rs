@@ -5,10 +5,10 @@ use minuend_ir::ops::Gather;
 
 use crate::cuda::error::CudaError;
 use crate::cuda::families::element;
-use crate::cuda::families::indexing::{blocks, dense_place, elements};
+use crate::cuda::families::indexing::{blocks, dense_place, elements, unit_opcodes};
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
-use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
+use crate::cuda::template::{KernelSpec, Needs, Template, not_generated};
 use crate::place::{Fault, LaunchPlaces, Region};
 
 pub(crate) const TEMPLATES: &[Template] = &[Template {
@@ -21,7 +21,7 @@ pub(crate) const TEMPLATES: &[Template] = &[Template {
         let units = UNITS.into_iter().chain([1]);
         units.flat_map(|unit| [DType::I64, DType::I32].map(|index| spec(unit, index))).collect()
     },
-    opcodes: no_opcodes,
+    opcodes: unit_opcodes,
 }];
 
 /// Bytes of what is moved at once, best first; if none fits, it is single bytes.
@@ -75,15 +75,16 @@ pub(crate) fn works(
     let units = (result_bytes / unit_bytes) as usize;
     let fault = 4 * Fault::Index as u64;
     let faults = Arg::Pointer { region: Region::Faults, byte_offset: fault };
-    let kernel = KernelLaunch::new(spec(unit_bytes, indices.dtype), blocks(units, THREADS)?, THREADS)
-        .arg("data", Arg::tensor(data))
-        .arg("indices", Arg::tensor(indices))
-        .arg("result", Arg::tensor(result))
-        .arg("faults", faults)
-        .arg("units", Arg::size("the number of units of a gather", units)?)
-        .arg("row_units", Arg::size("the units of a row", (row_bytes / unit_bytes) as usize)?)
-        .arg("count", Arg::size("the number of indices", count)?)
-        .arg("rows", Arg::size("the number of rows", rows)?);
+    let kernel =
+        KernelLaunch::new(spec(unit_bytes, indices.dtype), blocks(units, THREADS)?, THREADS)
+            .arg("data", Arg::tensor(data))
+            .arg("indices", Arg::tensor(indices))
+            .arg("result", Arg::tensor(result))
+            .arg("faults", faults)
+            .arg("units", Arg::size("the number of units of a gather", units)?)
+            .arg("row_units", Arg::size("the units of a row", (row_bytes / unit_bytes) as usize)?)
+            .arg("count", Arg::size("the number of indices", count)?)
+            .arg("rows", Arg::size("the number of rows", rows)?);
     Ok(Works::of(kernel))
 }
 

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::cuda::error::CudaError;
 use crate::cuda::launch::Arg;
+use crate::cuda::template::{Define, KernelSpec};
 use crate::place::TensorPlace;
 
 /// Largest rank that kernels index.
@@ -64,8 +65,8 @@ impl Axes {
         self.strides.get(tensor).and_then(|own| own.last()).copied().unwrap_or(1)
     }
 
-    /// True if each of the neighbours along the innermost axis of a tensor, `count` at a time, are one
-    /// vector: dense, and aligned to their size if the first element is.
+    /// True if a tensor's elements along the innermost axis are whole vectors of `count`: dense, and all
+    /// aligned to a vector's size if the first one is.
     pub(crate) fn divides(&self, tensor: usize, count: usize) -> bool {
         let outer = self.strides.get(tensor).map(|own| &own[..own.len().saturating_sub(1)]);
         self.inner().is_multiple_of(count)
@@ -196,6 +197,15 @@ pub(crate) fn blocks(threads: usize, per_block: u32) -> Result<u32, CudaError> {
     match i32::try_from(threads) {
         Ok(count) => Ok(count.unsigned_abs().div_ceil(per_block.max(1))),
         Err(_) => Err(size),
+    }
+}
+
+/// For kernels that move units of `UNIT_BYTES`: each is moved by one instruction.
+pub(crate) fn unit_opcodes(spec: &KernelSpec) -> Vec<&'static str> {
+    match spec.define("UNIT_BYTES") {
+        Some(Define::Int(16)) => vec!["LDG.E.128", "STG.E.128"],
+        Some(Define::Int(8)) => vec!["LDG.E.64", "STG.E.64"],
+        _ => Vec::new(),
     }
 }
 

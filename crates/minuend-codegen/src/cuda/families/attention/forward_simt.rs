@@ -6,6 +6,7 @@ use crate::cuda::error::CudaError;
 use crate::cuda::families::attention::problem::{Problem, strides};
 use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
+use crate::cuda::limits::CudaLimits;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::TensorPlace;
 
@@ -29,7 +30,7 @@ const MOST_KEPT: usize = 4;
 /// Tiles of value columns that a block accumulates at most.
 const MOST_COLUMN_TILES: usize = 2;
 
-pub(super) fn works(problem: &Problem<'_>) -> Result<Works, CudaError> {
+pub(super) fn works(problem: &Problem<'_>, _: &CudaLimits) -> Result<Works, CudaError> {
     let column_tiles = problem.value_dim.div_ceil(TILE).clamp(1, MOST_COLUMN_TILES);
     let slices = problem.value_dim.div_ceil(column_tiles * TILE);
     let head_tiles = problem.head_dim.div_ceil(TILE).max(1);
@@ -130,4 +131,51 @@ fn stride_arg(place: &TensorPlace<'_>) -> Result<Arg, CudaError> {
         *to = i64::try_from(value).map_err(|_| CudaError::Size { name, value })?;
     }
     Ok(Arg::Strides(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::ARCHES;
+    use crate::cuda::families::attention::tests::{PREFILL, Sizes, checked};
+    use crate::cuda::template::Define;
+
+    const F32: Sizes = Sizes { dtype: DType::F32, ..PREFILL };
+
+    fn launch(sizes: Sizes) -> KernelLaunch {
+        let limits = CudaLimits::typical(&ARCHES[0]);
+        let works = sizes.with(|problem| works(problem, &limits).unwrap());
+        checked(works).pop().unwrap()
+    }
+
+    #[test]
+    fn blocks_cover_queries_heads_and_values() {
+        let found = launch(F32);
+        assert_eq!(found.grid, [4096 / 32 * 2 * 16, 1, 1]);
+        assert_eq!(found.shared_bytes, 4 * TILE_BYTES);
+        // Values of 600 columns are 5 slices; q of 320 columns is loaded over and over.
+        let wide = launch(Sizes { dim: 320, value_dim: 600, paired: false, ..F32 });
+        assert_eq!(wide.grid, [4096 / 64 * 2 * 16 * 5, 1, 1]);
+        assert_eq!(wide.shared_bytes, 3 * TILE_BYTES);
+    }
+
+    #[test]
+    fn rows_cover_every_choice() {
+        let rows = rows();
+        for dtype in [DType::F32, DType::F16, DType::Bf16] {
+            for (paired, dim) in [(true, 7), (false, 64), (true, 100), (false, 1000)] {
+                let spec = launch(Sizes { dtype, paired, dim, value_dim: dim, ..PREFILL }).spec;
+                assert!(rows.contains(&spec), "{}", spec.label());
+            }
+        }
+    }
+
+    #[test]
+    fn vectors_are_loaded_where_they_are_aligned() {
+        let width = |sizes| launch(sizes).spec.define("WIDTH");
+        assert_eq!(width(F32), Some(Define::Int(4)));
+        assert_eq!(width(Sizes { key_offset: 4, ..F32 }), Some(Define::Int(1)));
+        assert_eq!(width(Sizes { key_offset: 8, ..PREFILL }), Some(Define::Int(4)));
+        assert_eq!(width(Sizes { dim: 66, value_dim: 66, ..F32 }), Some(Define::Int(1)));
+    }
 }

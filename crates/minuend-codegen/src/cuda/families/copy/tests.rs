@@ -16,9 +16,8 @@ fn form(launch: &KernelLaunch) -> [i32; 3] {
 fn an_append_to_a_cache_moves_16_bytes_at_once() {
     // Rows of a batch of 2 behind position 7 of caches with 100 positions, 4 heads of 64.
     let new = Tensor::dense(DType::Bf16, &[2, 3, 4, 64]);
-    let cache = Tensor::dense(DType::Bf16, &[2, 3, 4, 64])
-        .with_strides(&[25600, 256, 64, 1])
-        .at(7 * 512);
+    let cache =
+        Tensor::dense(DType::Bf16, &[2, 3, 4, 64]).with_strides(&[25600, 256, 64, 1]).at(7 * 512);
     let launch = only(copy(&new, &cache).unwrap());
     assert_eq!(form(&launch), [16, 2, 1]);
     assert_eq!(*argument(&launch, "units"), Arg::Int(192));

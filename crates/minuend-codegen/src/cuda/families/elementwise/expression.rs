@@ -1,5 +1,5 @@
-//! Ops as C++ expressions on functions of `minuend/elementary.cuh` and those that the compiler has built
-//! in. Values of f16 and bf16 are `float`.
+//! Ops as C++ expressions on functions of `minuend/elementary.cuh`, `minuend/sine.cuh` and those that the
+//! compiler has built in. Values of f16 and bf16 are `float`.
 
 use minuend_ir::ops::{BinaryOp, CompareOp, UnaryOp};
 use minuend_ir::{DType, Op};
@@ -64,8 +64,8 @@ fn unary(op: UnaryOp, x: &str, kind: Kind) -> Option<String> {
         (UnaryOp::Log, Kind::Real) => "logf",
         (UnaryOp::Sqrt, Kind::Real) => "sqrtf",
         (UnaryOp::Rsqrt, Kind::Real) => "rsqrtf",
-        (UnaryOp::Sin, Kind::Real) => "sinf",
-        (UnaryOp::Cos, Kind::Real) => "cosf",
+        (UnaryOp::Sin, Kind::Real) => "sine",
+        (UnaryOp::Cos, Kind::Real) => "cosine",
         (UnaryOp::Tanh, Kind::Real) => "tanhf",
         (UnaryOp::Erf, Kind::Real) => "erff",
         (UnaryOp::Sigmoid, Kind::Real) => "sigmoid",

@@ -1,5 +1,7 @@
 //! Generated texts, and what launches become.
 
+use std::slice::from_ref;
+
 use minuend_ir::Op;
 use minuend_ir::ops::{BinaryOp, Cast, CompareOp, UnaryOp};
 
@@ -41,12 +43,12 @@ fn dense_operands_are_vectors_of_16_bytes() {
 fn rows_and_elements_repeat() {
     let x = Tensor::dense(DType::Bf16, &[4, 5, 64]);
     let row = Tensor::dense(DType::Bf16, &[64]);
-    let launch = only(select(ADD, &[x.clone(), row], std::slice::from_ref(&x)).unwrap());
+    let launch = only(select(ADD, &[x.clone(), row], from_ref(&x)).unwrap());
     assert_eq!(form(&launch), [8, 2, 3]);
     assert_eq!(*argument(&launch, "shape"), Arg::Axes([20, 8, 1, 1, 1, 1]));
     assert_eq!(*argument(&launch, "strides1"), Arg::Strides([0, 8, 0, 0, 0, 0]));
     let column = Tensor::dense(DType::Bf16, &[5, 1]).at(2);
-    let launch = only(select(ADD, &[x.clone(), column], std::slice::from_ref(&x)).unwrap());
+    let launch = only(select(ADD, &[x.clone(), column], from_ref(&x)).unwrap());
     assert_eq!(form(&launch), [8, 3, 1]);
     assert_eq!(*argument(&launch, "strides1"), Arg::Strides([0, 1, 0, 0, 0, 0]));
     let scalar = Tensor::dense(DType::Bf16, &[]).at(2);
@@ -129,10 +131,10 @@ fn one_value_is_computed_after_the_other() {
 #[test]
 fn operands_that_do_not_fit_are_refused() {
     let x = Tensor::dense(DType::F32, &[8]);
-    assert!(select(ADD, &[x.clone(), Tensor::dense(DType::F32, &[3])], &[x.clone()]).is_err());
+    assert!(select(ADD, &[x.clone(), Tensor::dense(DType::F32, &[3])], from_ref(&x)).is_err());
     let strided = x.clone().with_strides(&[2]);
     assert!(select(ADD, &[x.clone(), x.clone()], &[strided]).is_err());
     let huge = Tensor::dense(DType::I64, &[1 << 33]);
-    let error = select(Op::Unary(UnaryOp::Neg), &[huge.clone()], &[huge]).unwrap_err();
+    let error = select(Op::Unary(UnaryOp::Neg), from_ref(&huge), from_ref(&huge)).unwrap_err();
     assert!(matches!(error, CudaError::Size { .. }), "{error}");
 }

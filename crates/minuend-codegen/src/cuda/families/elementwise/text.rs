@@ -67,6 +67,7 @@ fn text(kernel: &Kernel) -> Result<String, CudaError> {
 
 #include \"minuend/elementary.cuh\"
 #include \"minuend/operands.cuh\"
+#include \"minuend/sine.cuh\"
 
 namespace minuend {{
 

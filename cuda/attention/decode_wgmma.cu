@@ -1,0 +1,82 @@
+// Attention of few query tokens over many keys, which the bulk copy engine brings in, by products of
+// warpgroups: for up to 64 query rows of a K/V head.
+//
+// Blocks: splits of the keys along x, K/V heads along y, batch elements along z. See
+// minuend/attention/decode_block.cuh. The number of keys and splits may change between launches.
+
+#include "minuend/attention/decode_block.cuh"
+#include "minuend/attention/decode_warpgroup.cuh"
+
+#ifndef ELEMENT
+#define ELEMENT minuend::bf16
+#endif
+#ifndef HEAD_DIM
+#define HEAD_DIM 128
+#endif
+#ifndef VALUE_DIM
+#define VALUE_DIM 128
+#endif
+// Softmaxes that an output head is made of: 1, or 2 for their difference.
+#ifndef STREAMS
+#define STREAMS 2
+#endif
+// Query heads of a K/V head.
+#ifndef GROUP
+#define GROUP 8
+#endif
+#ifndef QUERIES
+#define QUERIES 8
+#endif
+// Rings of tiles in a block, each of a warpgroup.
+#ifndef RINGS
+#define RINGS 3
+#endif
+#ifndef STAGES
+#define STAGES 2
+#endif
+// Blocks of a cluster, which merge their results without a detour. It divides the number of splits.
+#ifndef CLUSTER
+#define CLUSTER 1
+#endif
+// What the launch provides.
+#ifndef SHARED_BYTES
+#define SHARED_BYTES 214912
+#endif
+
+namespace {
+
+using Shape = minuend::DecodeShape<ELEMENT, HEAD_DIM, VALUE_DIM, STREAMS, GROUP, QUERIES, RINGS, 4,
+                                   1, 64, STAGES, CLUSTER>;
+using Block = minuend::DecodeBlock<Shape, minuend::WarpgroupProducts<Shape>>;
+
+static_assert(Shape::shared_bytes <= SHARED_BYTES, "the launch gives less than the block takes");
+
+}  // namespace
+
+// Strides: batches, heads, tokens. The maps' axes are 64 columns, keys, groups of 64 columns, K/V
+// heads and batches; a copy moves 64 keys. Block i along x has chunk keys from first_key + i * chunk
+// on.
+extern "C" __global__ __launch_bounds__(128 * RINGS, 1) void decode_wgmma(
+    const ELEMENT* __restrict__ q, const minuend::Strides q_strides,
+    const __grid_constant__ minuend::TensorMap k_map,
+    const __grid_constant__ minuend::TensorMap v_map, const ELEMENT* __restrict__ lambda,
+    const minuend::Strides lambda_strides, ELEMENT* __restrict__ out,
+    const minuend::Strides out_strides, float* vectors, float* logsumexps,
+    unsigned int* counters, int keys, int reach, int window, int first_key, int chunk,
+    float scale_log2) {
+    extern __shared__ __align__(1024) unsigned char shared[];
+    const int kv_head = blockIdx.y;
+    const int split = blockIdx.x;
+    const int batch = blockIdx.z;
+    minuend::BulkRing<Shape::Ring> ring;
+    ring.keys = &k_map;
+    ring.values = &v_map;
+    ring.kv_head = kv_head;
+    ring.batch = batch;
+    const int begin = first_key + split * chunk;
+    const int end = min(begin + chunk, keys);
+    const auto operands = minuend::decode_operands<Shape>(
+        q, q_strides, lambda, lambda_strides, out, out_strides, vectors, logsumexps, counters,
+        minuend::VisibleKeys{keys, reach, window}, scale_log2);
+    Block::run(ring, operands, split, gridDim.x, begin, end, shared);
+}
