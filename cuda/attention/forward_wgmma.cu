@@ -3,10 +3,10 @@
 //   out = softmax(scale q_0 k^T) v                                            STREAMS = 1
 //   out = softmax(scale q_0 k^T) v - sigmoid(lambda) softmax(scale q_1 k^T) v STREAMS = 2
 //
-// Blocks stay on their multiprocessor and take tile after tile; a cluster of two takes the same queries
-// of two tiles whose heads share keys, and each block copies half of the keys for both. The approximate
-// functions that serve are named one by one (ex2.approx, rcp.approx, lg2.approx): the file needs no option
-// for fast arithmetic.
+// Blocks stay on their multiprocessor and take tile after tile; a cluster of two takes the same
+// queries of two tiles whose heads share keys, and each block copies half of the keys for both. The
+// approximate functions that serve are named one by one (ex2.approx, rcp.approx, lg2.approx): the
+// file needs no option for fast arithmetic.
 #include "minuend/attention/forward_consumer.cuh"
 #include "minuend/attention/forward_memory.cuh"
 #include "minuend/attention/forward_producer.cuh"
@@ -93,10 +93,12 @@ using Shape =
     minuend::ForwardShape<ELEMENT, HEAD_DIM, STREAMS, TILE_HEADS, BLOCK_KEYS, WINDOWED, Tuning>;
 using Memory = minuend::ForwardMemory<Shape>;
 
-static_assert(Memory::bytes <= SHARED_BYTES, "the launch gives less shared memory than there is use for");
+static_assert(Memory::bytes <= SHARED_BYTES,
+              "the launch gives less shared memory than there is use for");
 
-// Registers of a thread that copies and of one that computes. A multiprocessor has 512 for each of its four
-// parts' threads, which are one of every warpgroup, and they have to fit what the launch set aside.
+// Registers of a thread that copies and of one that computes. A multiprocessor has 512 for each of
+// its four parts' threads, which are one of every warpgroup, and they have to fit what the launch
+// set aside.
 constexpr int producer_registers = WARPGROUPS == 3 ? 32 : 40;
 constexpr int consumer_registers = WARPGROUPS == 3 ? 160 : 232;
 static_assert(producer_registers + WARPGROUPS * consumer_registers <= 512, "registers run out");
@@ -113,10 +115,11 @@ __device__ __forceinline__ void take_registers() {
 
 }  // namespace
 
-// q_map, k_map, v_map: ForwardMaps; out_map, lse, lambda: ForwardResult. counter: a word that is 0 before
-// and after. score_scale: of the scores, times log2(e). keys, reach, window: VisibleKeys, with keys > 0.
-// query_heads: of a batch; group_units: those of a K/V head / TILE_HEADS. row_tiles, units, all_units,
-// section: TileOrder. The grid has a multiple of CLUSTER blocks, at most CLUSTER for each of its tiles.
+// q_map, k_map, v_map: ForwardMaps; out_map, lse, lambda: ForwardResult. counter: a word that is 0
+// before and after. score_scale: of the scores, times log2(e). keys, reach, window: VisibleKeys,
+// with keys > 0. query_heads: of a batch; group_units: those of a K/V head / TILE_HEADS. row_tiles,
+// units, all_units, section: TileOrder. The grid has a multiple of CLUSTER blocks, at most CLUSTER
+// for each of its tiles.
 extern "C" __global__ void __launch_bounds__(Shape::threads, 1) attention_forward(
     const __grid_constant__ minuend::TensorMap q_map,
     const __grid_constant__ minuend::TensorMap k_map,

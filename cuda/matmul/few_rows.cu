@@ -1,9 +1,9 @@
-// Products of at most 8 rows of f32 with a weight [n, k], of f32 or of 16-bit elements that are widened:
-// their time is that of reading the weight once. A warp takes four rows of the weight, or several warps
-// take them together and share k.
+// Products of at most 8 rows of f32 with a weight [n, k], of f32 or of 16-bit elements that are
+// widened: their time is that of reading the weight once. A warp takes four rows of the weight, or
+// several warps take them together and share k.
 //
-// A lane copies the parts of those rows that it multiplies to shared memory, well ahead, and reads back
-// only what it copied itself; the lhs comes from the first-level cache.
+// A lane copies the parts of those rows that it multiplies to shared memory, well ahead, and reads
+// back only what it copied itself; the lhs comes from the first-level cache.
 
 #include "minuend/async_copy.cuh"
 #include "minuend/elementary.cuh"
@@ -50,11 +50,11 @@ __device__ __forceinline__ float sum_of_warp(float x) {
 
 }  // namespace
 
-// out[row, column] = sum over k of lhs[row, k] * weight[column, k]. Rows of the lhs and of the result are
-// dense, those of the weight weight_stride elements apart; all operands' rows begin at multiples of 16
-// bytes. With is_gated, the weight has 2 columns rows, and out[row, column] = silu(sum of column) * (sum of
-// column + columns). Of the block's warps, `parts` neighbours share k. Dynamic shared memory: RING_BYTES
-// for each warp.
+// out[row, column] = sum over k of lhs[row, k] * weight[column, k]. Rows of the lhs and of the
+// result are dense, those of the weight weight_stride elements apart; all operands' rows begin at
+// multiples of 16 bytes. With is_gated, the weight has 2 columns rows, and out[row, column] =
+// silu(sum of column) * (sum of column + columns). Of the block's warps, `parts` neighbours share
+// k. Dynamic shared memory: RING_BYTES for each warp.
 extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 2) void matmul_few_rows(
     const float* __restrict__ lhs, const WEIGHT* __restrict__ weight, float* __restrict__ out,
     const int rows, const int columns, const int k, const long long weight_stride, const int parts,

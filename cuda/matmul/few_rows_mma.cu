@@ -1,10 +1,11 @@
-// Products of at most 16 rows with a weight [n, k] of 16-bit elements: their time is that of reading the
-// weight once. A block goes through strips of 8 TILES rows of the weight. Its warps share k, so that what
-// a block reads at a time lies together; their sums are added up at the end of each strip, while what the
-// next one needs is on its way.
+// Products of at most 16 rows with a weight [n, k] of 16-bit elements: their time is that of
+// reading the weight once. A block goes through strips of 8 TILES rows of the weight. Its warps
+// share k, so that what a block reads at a time lies together; their sums are added up at the end
+// of each strip, while what the next one needs is on its way.
 //
-// Every warp has a ring in shared memory that it copies the weight to, well ahead: warps wait for each
-// other once in a strip, and never for memory. The lhs comes from the first-level cache.
+// Every warp has a ring in shared memory that it copies the weight to, well ahead: warps wait for
+// each other once in a strip, and never for another's copies. The lhs comes from the first-level
+// cache.
 
 #include "minuend/async_copy.cuh"
 #include "minuend/elementary.cuh"
@@ -47,18 +48,19 @@ static_assert(ROWS == 8 || ROWS == 16, "rows are those of one tensor core produc
 static_assert(TILES == 1 || TILES == 2 || TILES == 4, "a gated product takes half of the tiles");
 static_assert(STAGES >= 2, "a stage is copied to while another is multiplied");
 
-// Byte offset in a tile of a vector of 16 bytes: the vectors that eight lanes read together, four of each
-// of two neighbouring rows, are in different banks.
+// Byte offset in a tile of a vector of 16 bytes: the vectors that eight lanes read together, four
+// of each of two neighbouring rows, are in different banks.
 __device__ __forceinline__ int vector_offset(int row, int vector) {
     return (row * VECTORS + (vector ^ (row % 2 * 4))) * 16;
 }
 
 }  // namespace
 
-// out[row, column] = sum over k of lhs[row, k] * weight[column, k]. Rows of the lhs and of the result are
-// dense, those of the weight weight_stride elements apart; all operands' rows begin at multiples of 16
-// bytes. With is_gated, the weight has 2 columns rows, and out[row, column] = silu(sum of column) * (sum of
-// column + columns). Dynamic shared memory: RING_BYTES and 2 WARP_SUMS floats for each warp.
+// out[row, column] = sum over k of lhs[row, k] * weight[column, k]. Rows of the lhs and of the
+// result are dense, those of the weight weight_stride elements apart; all operands' rows begin at
+// multiples of 16 bytes. With is_gated, the weight has 2 columns rows, and out[row, column] =
+// silu(sum of column) * (sum of column + columns). Dynamic shared memory: RING_BYTES and 2
+// WARP_SUMS floats for each warp.
 extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 1) void matmul_few_rows_mma(
     const ELEMENT* __restrict__ lhs, const ELEMENT* __restrict__ weight, void* __restrict__ out,
     const int rows, const int columns, const int k, const long long weight_stride,
@@ -81,7 +83,8 @@ extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 1) void matmul_few_rows_
     // The chunk that is copied next: a lane has a vector of every fourth row.
     const int lane_row = lane / VECTORS;
     const int lane_k = lane % VECTORS * 8;
-    const u32 copied_to = u32(__cvta_generic_to_shared(ring)) + vector_offset(lane_row, lane % VECTORS);
+    const u32 copied_to =
+        u32(__cvta_generic_to_shared(ring)) + vector_offset(lane_row, lane % VECTORS);
     constexpr int HALF_TILES = TILES > 1 ? TILES / 2 : 1;
     const i64 half_step = is_gated ? columns * weight_stride : HALF_TILES * 8 * weight_stride;
     const int next_k = warp_k + lane_k;
@@ -96,8 +99,9 @@ extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 1) void matmul_few_rows_
                 const int tile = i / 2;
                 const int row = tile % HALF_TILES * 8 + i % 2 * 4;
                 const int half = tile / HALF_TILES;
-                const int column = first_column + lane_row + row + (is_gated ? 0 : half * HALF_TILES * 8);
-                const bool is_there = column < columns && copy_k < k;
+                const int shown_row = row + (is_gated ? 0 : half * HALF_TILES * 8);
+                const bool is_there =
+                    first_column + lane_row + shown_row < columns && copy_k < k;
                 minuend::copy_16_async(copied_to + stage * STAGE_BYTES + i * (TILE_BYTES / 2),
                                        from + row * weight_stride + half * half_step, is_there);
             }
@@ -114,8 +118,9 @@ extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 1) void matmul_few_rows_
         copy(stage);
     }
 
-    // What a lane multiplies: of each row of both operands, 16 bytes of every 64. The sum over k takes them
-    // in any order, so eight neighbours stand for the pairs that two products of 16 expect of it.
+    // What a lane multiplies: of each row of both operands, 16 bytes of every 64. The sum over k
+    // takes them in any order, so eight neighbours stand for the pairs that two products of 16
+    // expect of it.
     const int group = lane / 4;
     const int group_k = lane % 4 * 8;
     const ELEMENT* const row_from = lhs + i64(group) * k + group_k;
@@ -160,8 +165,8 @@ extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 1) void matmul_few_rows_
             stage = (stage + 1) % STAGES;
         }
 
-        // Sums of every other strip lie in the same place: who writes there has met those who read the
-        // strip before the last at the barrier of the last.
+        // Sums of every other strip lie in the same place: who writes there has met those who read
+        // the strip before the last at the barrier of the last.
         float* const strip_sums = all_sums + parity * warps * WARP_SUMS;
         parity ^= 1;
 #pragma unroll

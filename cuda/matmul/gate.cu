@@ -1,5 +1,5 @@
-// out[row, column] = silu(in[row, column]) * in[row, column + columns]: what follows a product with a
-// packed gate/up weight that the library computes.
+// out[row, column] = silu(in[row, column]) * in[row, column + columns]: what follows a product with
+// a packed gate/up weight that the library computes.
 
 #include "minuend/elementary.cuh"
 #include "minuend/floats.cuh"
@@ -8,7 +8,8 @@
 #ifndef ELEMENT
 #define ELEMENT minuend::bf16
 #endif
-// Neighbouring elements of a thread; columns are a multiple, and rows begin at multiples of their size.
+// Neighbouring elements of a thread; columns are a multiple, and rows begin at multiples of their
+// size.
 #ifndef WIDTH
 #define WIDTH 8
 #endif

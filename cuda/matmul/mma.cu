@@ -1,6 +1,6 @@
-// Products of 16-bit elements on the tensor cores of every architecture (mma.sync), with f32 sums. A block
-// of eight warps, two by four, computes TILE_ROWS by 128 of the product; panels of both operands are copied
-// to shared memory some steps ahead.
+// Products of 16-bit elements on the tensor cores of every architecture (mma.sync), with f32 sums.
+// A block of eight warps, two by four, computes TILE_ROWS by 128 of the product; panels of both
+// operands are copied to shared memory some steps ahead.
 
 #include "minuend/async_copy.cuh"
 #include "minuend/elementary.cuh"
@@ -76,11 +76,12 @@ __device__ __forceinline__ void store_two(void* out, i64 row, int column, int co
 
 }  // namespace
 
-// out[entry, row, column] = sum over k of lhs[entry, row, k] * rhs[entry, k, column]. Rows of the lhs and
-// of the result are dense; neighbours along the rhs' outer axis are outer_stride elements apart. Rows of
-// both operands begin at multiples of 16 bytes and are whole numbers of 16 bytes; the result begins at such
-// a multiple. With GATED, the rhs has 2 columns columns, and out[row, column] = silu(sum of column) * (sum
-// of column + columns). Dynamic shared memory: STAGES * STAGE_BYTES.
+// out[entry, row, column] = sum over k of lhs[entry, row, k] * rhs[entry, k, column]. Rows of the
+// lhs and of the result are dense; neighbours along the rhs' outer axis are outer_stride elements
+// apart. Rows of both operands begin at multiples of 16 bytes and are whole numbers of 16 bytes;
+// the result begins at such a multiple. With GATED, the rhs has 2 columns columns, and out[row,
+// column] = silu(sum of column) * (sum of column + columns). Dynamic shared memory: STAGES *
+// STAGE_BYTES.
 extern "C" __global__ __launch_bounds__(THREADS) void matmul_mma(
     const ELEMENT* __restrict__ lhs, const ELEMENT* __restrict__ rhs, void* __restrict__ out,
     const int rows, const int columns, const int k, const minuend::Axes batch_shape,

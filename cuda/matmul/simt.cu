@@ -1,6 +1,6 @@
-// Products of any operand types and strides by f32 multiply-adds: a block computes a square tile of the
-// result, a thread TILE / 16 rows by 8 columns of it. Panels of both operands go through shared memory,
-// the next one being read while the present one is multiplied.
+// Products of any operand types and strides by f32 multiply-adds: a block computes a square tile of
+// the result, a thread TILE / 16 rows by 8 columns of it. Panels of both operands go through shared
+// memory, the next one being read while the present one is multiplied.
 
 #include "minuend/elementary.cuh"
 #include "minuend/matmul.cuh"
@@ -50,8 +50,8 @@ struct Place {
     int column;
 };
 
-// TILE rows (of the lhs) or columns (of the rhs) by TILE_K values of k, on its way from global memory
-// through registers to shared memory, where k is the outer axis.
+// TILE rows (of the lhs) or columns (of the rhs) by TILE_K values of k, on its way from global
+// memory through registers to shared memory, where k is the outer axis.
 template <typename T, bool IsKInner, int Width>
 struct Panel {
     static constexpr int PIECES = TILE * TILE_K / Width / THREADS;
@@ -79,8 +79,8 @@ struct Panel {
         }
     }
 
-    // Reads the values of k from `first_k` on, those of the panel before having been read last. Behind
-    // the last they are 0.
+    // Reads the values of k from `first_k` on, those of the panel before having been read last.
+    // Behind the last they are 0.
     __device__ __forceinline__ void read(int first_k, int k, i64 k_stride) {
 #pragma unroll
         for (int piece = 0; piece < PIECES; ++piece) {
@@ -143,12 +143,12 @@ __device__ __forceinline__ void store_four(void* out, i64 row, int column, int c
 
 }  // namespace
 
-// out[entry, row, column] = sum over k of lhs[entry, row, k] * rhs[entry, k, column]. Rows of the lhs and
-// of the result are dense. With is_gated, columns of the rhs come in two halves and
+// out[entry, row, column] = sum over k of lhs[entry, row, k] * rhs[entry, k, column]. Rows of the
+// lhs and of the result are dense. With is_gated, columns of the rhs come in two halves and
 // out[row, column] = silu(sum of column) * (sum of column + columns).
 extern "C" __global__ __launch_bounds__(THREADS, 2) void matmul_simt(
-    const LHS* __restrict__ lhs, const RHS* __restrict__ rhs, void* __restrict__ out, const int rows,
-    const int columns, const int k, const minuend::Axes batch_shape,
+    const LHS* __restrict__ lhs, const RHS* __restrict__ rhs, void* __restrict__ out,
+    const int rows, const int columns, const int k, const minuend::Axes batch_shape,
     const minuend::Strides lhs_batch, const minuend::Strides rhs_batch,
     const long long column_stride, const long long k_stride, const int is_gated,
     const int stores_f32) {
@@ -201,7 +201,8 @@ extern "C" __global__ __launch_bounds__(THREADS, 2) void matmul_simt(
     for (int first_k = 0; first_k < k; first_k += TILE_K) {
         lhs_next.write(lhs_panels[stage]);
         rhs_next.write(rhs_panels[stage]);
-        // The other stage is written only after this barrier of the next step, when all have read it.
+        // The other stage is written only after this barrier of the next step, when all have read
+        // it.
         __syncthreads();
         read(first_k + TILE_K);
 #pragma unroll

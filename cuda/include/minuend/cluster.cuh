@@ -18,8 +18,8 @@ __device__ __forceinline__ u32 address_in_block(u32 address, int rank) {
     return remote;
 }
 
-// Writes four words, by addresses in the cluster's window; the barrier, in the same block, gets their 16
-// bytes.
+// Writes four words, by addresses in the cluster's window; the barrier, in the same block, gets
+// their 16 bytes.
 __device__ __forceinline__ void store_in_cluster(u32 address, int4 value, u32 barrier) {
     asm volatile(
         "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.s32 "

@@ -1,8 +1,8 @@
 // Barriers in shared memory that count arrivals and the bytes of asynchronous copies (mbarrier).
 //
-// A barrier is named by its address in the shared window. It completes phase after phase; a wait names
-// the parity of the phase whose end it waits for, and a fresh barrier is in phase 0, behind one of parity
-// 1 that counts as complete.
+// A barrier is named by its address in the shared window. It completes phase after phase; a wait
+// names the parity of the phase whose end it waits for, and a fresh barrier is in phase 0, behind
+// one of parity 1 that counts as complete.
 #pragma once
 
 #include "minuend/types.cuh"
@@ -17,11 +17,12 @@ __device__ __forceinline__ u32 shared_address(const void* pointer) {
 }
 
 __device__ __forceinline__ void init_barrier(u32 barrier, int arrivals) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals)
+                 : "memory");
 }
 
-// Makes initialised barriers visible to the copy engine and to the other blocks of the cluster. They
-// must still be synchronised with.
+// Makes initialised barriers visible to the copy engine and to the other blocks of the cluster.
+// They must still be synchronised with.
 __device__ __forceinline__ void publish_barriers() {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
@@ -30,8 +31,9 @@ __device__ __forceinline__ void arrive(u32 barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-// Arrives at a barrier of a block of the cluster, by its address in the window of the cluster. The form
-// without .release.cluster orders what a consumer needs, that its reads are done, without a fence.
+// Arrives at a barrier of a block of the cluster, by its address in the window of the cluster. The
+// form without .release.cluster orders what a consumer needs, that its reads are done, without a
+// fence.
 __device__ __forceinline__ void arrive_in_cluster(u32 barrier) {
     asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
@@ -77,8 +79,8 @@ struct Ring {
     }
 };
 
-// Where someone is in a ring. Consumers wait with `parity`, the producer with the other: it finds all
-// buffers empty at first.
+// Where someone is in a ring. Consumers wait with `parity`, the producer with the other: it finds
+// all buffers empty at first.
 template <int Stages>
 struct RingPosition {
     int stage = 0;

@@ -1,5 +1,5 @@
-// Copies of tiles between global and shared memory by the bulk copy engine (TMA). One thread starts a
-// copy; elements outside the tensor read as 0 and are not written.
+// Copies of tiles between global and shared memory by the bulk copy engine (TMA). One thread starts
+// a copy; elements outside the tensor read as 0 and are not written.
 #pragma once
 
 #include "minuend/types.cuh"
@@ -62,8 +62,8 @@ __device__ __forceinline__ void wait_for_reads_of_stores() {
     asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
 }
 
-// Orders this thread's accesses to shared memory before those of the copy engine and the tensor cores
-// that are started behind the next barrier.
+// Orders this thread's accesses to shared memory before those of the copy engine and the tensor
+// cores that are started behind the next barrier.
 __device__ __forceinline__ void fence_async_proxy() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }

@@ -1,12 +1,12 @@
-// Matrix products of a warpgroup, 128 threads, asynchronous (wgmma): 64 rows, N columns, 16 of the summed
-// axis per instruction, sums in f32.
+// Matrix products of a warpgroup, 128 threads, asynchronous (wgmma): 64 rows, N columns, 16 of the
+// summed axis per instruction, sums in f32.
 //
-// Accumulators: warp w of the warpgroup has rows 16w to 16w + 15. Of its lane l, d[4j + 2i + e] is row
-// 16w + l/4 + 8i, column 8j + 2(l % 4) + e. A left operand in registers has 16 columns as such
+// Accumulators: warp w of the warpgroup has rows 16w to 16w + 15. Of its lane l, d[4j + 2i + e] is
+// row 16w + l/4 + 8i, column 8j + 2(l % 4) + e. A left operand in registers has 16 columns as such
 // accumulators 8k to 8k + 7, packed in pairs.
 //
-// Tiles in shared memory are chunks of 64 elements, 128 bytes, of every row, with the 16-byte pieces of
-// a row exchanged as Swizzle::Bytes128 says; a chunk starts at a multiple of 1024 bytes.
+// Tiles in shared memory are chunks of 64 elements, 128 bytes, of every row, with the 16-byte
+// pieces of a row exchanged as Swizzle::Bytes128 says; a chunk starts at a multiple of 1024 bytes.
 #pragma once
 
 #include "minuend/types.cuh"
@@ -31,8 +31,8 @@ __device__ __forceinline__ void wait_for_products() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Groups) : "memory");
 }
 
-// Keeps the compiler from moving or copying registers across this place: products read and write them
-// behind its back.
+// Keeps the compiler from moving or copying registers across this place: products read and write
+// them behind its back.
 template <int Count>
 __device__ __forceinline__ void pin(float (&registers)[Count]) {
 #pragma unroll
@@ -49,18 +49,20 @@ __device__ __forceinline__ void pin(u32 (&registers)[Count]) {
     }
 }
 
-// A tile in shared memory as wgmma is told of it. Addresses within a tile are reached by adding to the
-// low word: they count 16 bytes, and the high word is the same for all tiles.
+// A tile in shared memory as wgmma is told of it. Addresses within a tile are reached by adding to
+// the low word: they count 16 bytes, and the high word is the same for all tiles.
 struct MatrixDescriptor {
     u32 low;
 
-    // Rows of the tile are rows (or, on the right, columns) of the product; the summed axis is dense.
-    // Addresses of a block in a cluster carry its rank in higher bits.
+    // Rows of the tile are rows (or, on the right, columns) of the product; the summed axis is
+    // dense. Addresses of a block in a cluster carry its rank in higher bits.
     static __device__ __forceinline__ MatrixDescriptor at(u32 address) {
         return {(address & 0x3ffffu) >> 4};
     }
 
-    __device__ __forceinline__ MatrixDescriptor plus(u32 bytes) const { return {low + (bytes >> 4)}; }
+    __device__ __forceinline__ MatrixDescriptor plus(u32 bytes) const {
+        return {low + (bytes >> 4)};
+    }
 
     // The same tile, whose rows are the summed axis; chunk_bytes: from 64 columns to the next 64.
     __device__ __forceinline__ MatrixDescriptor with_chunks_of(u32 chunk_bytes) const {
@@ -81,8 +83,8 @@ constexpr bool is_bf16<bf16> = true;
 template <int N>
 struct WarpgroupProduct;
 
-// An instruction's operands are numbered behind its N / 2 accumulators, which an asm statement has to
-// list one by one: `registers` names them in the text and the last arguments bind them.
+// An instruction's operands are numbered behind its N / 2 accumulators, which an asm statement has
+// to list one by one: `registers` names them in the text and the last arguments bind them.
 
 // clang-format off
 #define R0 "%0, %1, %2, %3, %4, %5, %6, %7"
@@ -108,13 +110,15 @@ struct WarpgroupProduct;
 
 #define WGMMA(N, type, registers, operands, accumulates) \
     "{\n.reg .pred p;\nsetp.ne.b32 p, %" #accumulates ", 0;\n" \
-    "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." type "." type " {" registers "}, " operands ";\n}\n"
+    "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." type "." type \
+    " {" registers "}, " operands ";\n}\n"
 
 #define FROM_SHARED(N, type, registers, i0, i1, i2) \
     WGMMA(N, type, registers, "%" #i0 ", %" #i1 ", p, 1, 1, 0, 0", i2)
 
 #define FROM_REGISTERS(N, type, registers, i0, i1, i2, i3, i4, i5, i6) \
-    WGMMA(N, type, registers, "{%" #i0 ", %" #i1 ", %" #i2 ", %" #i3 "}, %" #i4 ", p, 1, 1, %" #i6, i5)
+    WGMMA(N, type, registers, \
+          "{%" #i0 ", %" #i1 ", %" #i2 ", %" #i3 "}, %" #i4 ", p, 1, 1, %" #i6, i5)
 
 #define PRODUCT(N, registers, i0, i1, i2, i3, i4, i5, i6, ...) \
 template <> \
@@ -147,17 +151,14 @@ struct WarpgroupProduct<N> { \
     } \
 };
 
-PRODUCT(32, R0 R1, 16, 17, 18, 19, 20, 21, 22, D(0), D(1))
-PRODUCT(48, R0 R1 R2, 24, 25, 26, 27, 28, 29, 30, D(0), D(1), D(2))
 PRODUCT(64, R0 R1 R2 R3, 32, 33, 34, 35, 36, 37, 38, D(0), D(1), D(2), D(3))
-PRODUCT(80, R0 R1 R2 R3 R4, 40, 41, 42, 43, 44, 45, 46, D(0), D(1), D(2), D(3), D(4))
 PRODUCT(96, R0 R1 R2 R3 R4 R5, 48, 49, 50, 51, 52, 53, 54, D(0), D(1), D(2), D(3), D(4), D(5))
-PRODUCT(112, R0 R1 R2 R3 R4 R5 R6, 56, 57, 58, 59, 60, 61, 62, D(0), D(1), D(2), D(3), D(4), D(5), D(6))
-PRODUCT(128, R0 R1 R2 R3 R4 R5 R6 R7, 64, 65, 66, 67, 68, 69, 70, D(0), D(1), D(2), D(3), D(4), D(5), D(6), D(7))
-PRODUCT(192, R0 R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11, 96, 97, 98, 99, 100, 101, 102,
-        D(0), D(1), D(2), D(3), D(4), D(5), D(6), D(7), D(8), D(9), D(10), D(11))
-PRODUCT(256, R0 R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12 R13 R14 R15, 128, 129, 130, 131, 132, 133, 134,
-        D(0), D(1), D(2), D(3), D(4), D(5), D(6), D(7), D(8), D(9), D(10), D(11), D(12), D(13), D(14), D(15))
+PRODUCT(128, R0 R1 R2 R3 R4 R5 R6 R7, 64, 65, 66, 67, 68, 69, 70,
+        D(0), D(1), D(2), D(3), D(4), D(5), D(6), D(7))
+PRODUCT(256, R0 R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12 R13 R14 R15,
+        128, 129, 130, 131, 132, 133, 134,
+        D(0), D(1), D(2), D(3), D(4), D(5), D(6), D(7),
+        D(8), D(9), D(10), D(11), D(12), D(13), D(14), D(15))
 
 #undef PRODUCT
 #undef FROM_REGISTERS

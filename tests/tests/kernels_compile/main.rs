@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use minuend_codegen::cuda::{
-    ARCHES, Arch, KernelSource, KernelSpec, Template, specialise, templates,
+    ARCHES, Arch, Define, KernelSource, KernelSpec, Template, specialise, templates,
 };
 use minuend_runtime_cuda::nvrtc::{Nvrtc, NvrtcError};
 
@@ -25,8 +25,23 @@ use machine_code::Disassembler;
 /// warpgroups.
 const COMPILED_FOR: [&str; 3] = ["sm_80", "sm_90a", "sm_120a"];
 
-/// Most shared memory that a kernel may declare in its text; more is asked for at launch.
+/// Most bytes of shared memory that a kernel may declare in its text; more is asked for at launch.
 const MOST_STATIC_SHARED: u32 = 48 << 10;
+
+/// Bytes of shared memory that a specification asks for at launch, where it says so.
+fn launch_shared(spec: &KernelSpec) -> u32 {
+    match spec.define("SHARED_BYTES") {
+        Some(Define::Int(bytes)) => u32::try_from(bytes).unwrap_or(u32::MAX),
+        _ => 0,
+    }
+}
+
+/// True for a specification that no launch chooses on this architecture, but on one with more shared
+/// memory.
+fn is_for_larger(spec: &KernelSpec, arch: &Arch) -> bool {
+    let most = ARCHES.iter().map(|arch| arch.shared_bytes).max().unwrap_or(0);
+    launch_shared(spec) > arch.shared_bytes && launch_shared(spec) <= most
+}
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -49,7 +64,8 @@ fn with_compiler(compiler: Nvrtc) -> Vec<Trial> {
     let mut trials = faults_are_found(&check);
     for arch in ARCHES.iter().filter(|arch| COMPILED_FOR.contains(&arch.name)) {
         for template in templates().filter(|template| template.needs.met_by(arch)) {
-            for spec in (template.rows)() {
+            let chosen = (template.rows)().into_iter().filter(|spec| !is_for_larger(spec, arch));
+            for spec in chosen {
                 let check = check.clone();
                 let name = format!("{} {}", arch.name, spec.label());
                 trials.push(Trial::test(name, move || check.row(template, &spec, arch)));
@@ -69,7 +85,11 @@ struct Check {
 impl Check {
     fn row(&self, template: &Template, spec: &KernelSpec, arch: &Arch) -> Result<(), Failed> {
         let source = specialise(spec, arch).map_err(|error| error.to_string())?;
-        let faults = self.faults(&source, &(template.opcodes)(spec))?;
+        let mut faults = self.faults(&source, &(template.opcodes)(spec))?;
+        if launch_shared(spec) > arch.shared_bytes {
+            let (found, most) = (launch_shared(spec), arch.shared_bytes);
+            faults.push(format!("{found} bytes of shared memory at launch, at most {most}"));
+        }
         if faults.is_empty() { Ok(()) } else { Err(faults.join("\n").into()) }
     }
 

@@ -40,7 +40,7 @@ struct DecodeShape {
         ((Ring::bytes > result_bytes ? Ring::bytes : result_bytes) + 1023) / 1024 * 1024;
     // Queries are read from shared memory where the registers are full of sums.
     static constexpr bool shares_queries =
-        RowTiles * (HeadDim + ValueDim) > 384 || RowWarps == 4;
+        RowTiles * (HeadDim + ValueDim) > 320 || RowWarps == 4;
     // Behind the rings: queries, barriers, {m, l} of every ring's rows, logsumexps of the block's
     // rows, a flag.
     static constexpr int queries_at = Rings * ring_bytes;

@@ -1,11 +1,12 @@
 // A warpgroup that computes: scores, their weights, and the weighted sums of values.
 //
-// While the weights of one block of keys are computed, the tensor cores multiply those of the block before
-// with its values; at the end of a tile, while those of the next tile's first block are.
+// While the weights of one block of keys are computed, the tensor cores multiply those of the block
+// before with its values; at the end of a tile, while those of the next tile's first block are.
 //
-// Weights are relative to the largest score of the masked blocks, which come first. Whether that serves for
-// another block is known from the sums of its weights: they stay far below what elements hold unless its
-// scores are larger by tens. Hence most blocks need no maximum; those that do are computed once more.
+// Weights are relative to the largest score of the masked blocks, which come first. Whether that
+// serves for another block is known from the sums of its weights: they stay far below what elements
+// hold unless its scores are larger by tens. Hence most blocks need no maximum; those that do are
+// computed once more.
 #pragma once
 
 #include "minuend/attention/forward_memory.cuh"
@@ -100,7 +101,8 @@ class ForwardConsumer {
             block = enter(next);
             is_half = ends_in_half();
             if constexpr (Tuning::halves_diagonal) {
-                is_half ? change_tiles<half_keys>(done, block) : change_tiles<block_keys>(done, block);
+                is_half ? change_tiles<half_keys>(done, block)
+                        : change_tiles<block_keys>(done, block);
             } else {
                 change_tiles<block_keys>(done, block);
             }
@@ -236,7 +238,8 @@ class ForwardConsumer {
                      warpgroup_barrier + warpgroup);
     }
 
-    // Warpgroups take turns at starting products, so that one's softmax runs beside the other's products.
+    // Warpgroups take turns at starting products, so that one's softmax runs beside the other's
+    // products.
     __device__ __forceinline__ void begin_turn() const {
         if constexpr (takes_turns) {
             sync_threads(turn_barrier + warpgroup, 2 * warpgroup_threads);
@@ -313,8 +316,8 @@ class ForwardConsumer {
                                                         int lane) const {
         const int row = warp * 16 + lane % 16;
         const int vector = step % 4 * 2 + lane / 16;
-        load_matrices(fragment, memory.queries(q.stage, warpgroup) + step / 4 * Shape::q_chunk_bytes +
-                                    row * Shape::row_bytes + (vector ^ row % 8) * 16);
+        const u32 chunk = memory.queries(q.stage, warpgroup) + step / 4 * Shape::q_chunk_bytes;
+        load_matrices(fragment, chunk + row * Shape::row_bytes + (vector ^ row % 8) * 16);
     }
 
     // The scores of a block whose keys are still there, by this warp alone.
@@ -355,8 +358,8 @@ class ForwardConsumer {
         fence_async_proxy();
     }
 
-    // Keeps the compiler from computing what depends on the value in advance: it would take registers in
-    // all of the loop.
+    // Keeps the compiler from computing what depends on the value in advance: it would take
+    // registers in all of the loop.
     static __device__ __forceinline__ int computed_here(int value) {
         asm volatile("" : "+r"(value));
         return value;
@@ -399,7 +402,8 @@ class ForwardConsumer {
         }
     }
 
-    // One thread for the warpgroup: its warps read values by products alone, which they end together.
+    // One thread for the warpgroup: its warps read values by products alone, which they end
+    // together.
     __device__ __forceinline__ void release_values() const {
         const u32 empty = memory.value_ring().empty(v.stage);
         if constexpr (Shape::cluster > 1) {

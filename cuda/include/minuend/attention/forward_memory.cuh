@@ -19,8 +19,8 @@ struct ForwardMemory {
     // A warpgroup's part of a stage has barriers of its own: it starts as soon as that is there.
     using QueryRing = Ring<Tuning::q_stages * Shape::warpgroups>;
 
-    // Tiles that were handed out and not taken yet. The copying thread is ahead by the blocks whose keys fit
-    // the ring, each of which may be a tile, and hands out one more.
+    // Tiles that were handed out and not taken yet. The copying thread is ahead by the blocks whose
+    // keys fit the ring, each of which may be a tile, and hands out one more.
     static constexpr int slots = 4;
     static_assert(Tuning::k_stages + 1 <= slots, "a tile would overwrite one not yet taken");
 
@@ -37,8 +37,8 @@ struct ForwardMemory {
     static constexpr int bytes = slots_at + slots * slot_bytes;
     static_assert(slots_at % slot_bytes == 0, "a slot is written by one instruction");
 
-    // Warps of the warpgroups that compute; each lets go of keys and queries by itself, because it may
-    // read them by itself.
+    // Warps of the warpgroups that compute; each lets go of keys and queries by itself, because it
+    // may read them by itself.
     static constexpr int warps = 4;
 
     u32 base;
@@ -95,8 +95,8 @@ struct ForwardMemory {
     }
 };
 
-// Hands out tiles to clusters: the first tiles by the cluster's number, the others by a counter in global
-// memory. The claim behind the last tile's sets the counter back to 0.
+// Hands out tiles to clusters: the first tiles by the cluster's number, the others by a counter in
+// global memory. The claim behind the last tile's sets the counter back to 0.
 template <class Shape>
 struct TileQueue {
     using Memory = ForwardMemory<Shape>;
@@ -105,8 +105,8 @@ struct TileQueue {
     // Tiles that this thread took.
     int steps = 0;
 
-    // Tells all threads of the cluster the next tile. The copying thread of every block calls it, the
-    // first block's with a tile, which is of that block.
+    // Tells all threads of the cluster the next tile. The copying thread of every block calls it,
+    // the first block's with a tile, which is of that block.
     __device__ __forceinline__ void hand_out(const ForwardTile& tile, int rank) const {
         const int slot = steps % Memory::slots;
         if constexpr (Shape::cluster > 1) {

@@ -9,8 +9,8 @@
 
 namespace minuend {
 
-// Tensors of axes columns, tokens, heads, batches, with boxes of 64 columns. q: 16 rows of one or two
-// heads; k and v: a block's share of the keys.
+// Tensors of axes columns, tokens, heads, batches, with boxes of 64 columns. q: 16 rows of one or
+// two heads; k and v: a block's share of the keys.
 struct ForwardMaps {
     const TensorMap& q;
     const TensorMap& k;
@@ -31,8 +31,9 @@ struct ForwardProducer {
     RingPosition<Tuning::k_stages> k = {};
     RingPosition<Tuning::v_stages> v = {};
 
-    // All tiles of the cluster. Values come a block behind the keys, as they are used, also from one tile
-    // to the next: keys and queries of the next tile would have to wait for room for the last values.
+    // All tiles of the cluster. Values come a block behind the keys, as they are used, also from
+    // one tile to the next: keys and queries of the next tile would have to wait for room for the
+    // last values.
     __device__ __forceinline__ void run(const VisibleKeys& visible, int group_units,
                                         TileQueue<Shape> queue) {
         queue.hand_out(order.at<Shape>(blockIdx.x / Shape::cluster), rank);
@@ -64,8 +65,8 @@ struct ForwardProducer {
     }
 
   private:
-    // The tile behind those of the first round; a claim is made for every tile, so that the last of them
-    // is known. Only the first block's is meant.
+    // The tile behind those of the first round; a claim is made for every tile, so that the last of
+    // them is known. Only the first block's is meant.
     __device__ __forceinline__ ForwardTile behind(int claimed) const {
         const int tiles = order.tiles();
         if (rank == 0 && claimed == tiles - 1) {
@@ -119,8 +120,8 @@ struct ForwardProducer {
         v.advance();
     }
 
-    // A thread block's share goes to all blocks of the cluster, which run in step: they are at the same
-    // queries of heads that share keys.
+    // A thread block's share goes to all blocks of the cluster, which run in step: they are at the
+    // same queries of heads that share keys.
     __device__ __forceinline__ void copy_block(const TensorMap& map, const KeyBlock& of, u32 to,
                                                u32 full) const {
         arrive_expecting(full, Shape::kv_bytes);

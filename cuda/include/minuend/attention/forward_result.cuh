@@ -11,16 +11,17 @@
 
 namespace minuend {
 
-// Four 8 x 8 matrices of 16-bit elements, of each of which a lane has two neighbours of row lane / 4. Lane
-// l names the address of row l % 8 of matrix l / 8.
+// Four 8 x 8 matrices of 16-bit elements, of each of which a lane has two neighbours of row lane /
+// 4. Lane l names the address of row l % 8 of matrix l / 8.
 __device__ __forceinline__ void store_matrices(u32 row_address, const u32 (&from)[4]) {
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row_address),
-                 "r"(from[0]), "r"(from[1]), "r"(from[2]), "r"(from[3])
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};"
+                 :
+                 : "r"(row_address), "r"(from[0]), "r"(from[1]), "r"(from[2]), "r"(from[3])
                  : "memory");
 }
 
-// Approximations with relative errors of about 2^-22, far below the rounding of a result of 16 bits;
-// exact functions may be calls, which must not happen while products are in flight.
+// Approximations with relative errors of about 2^-22, far below the rounding of a result of 16
+// bits; exact functions may be calls, which must not happen while products are in flight.
 __device__ __forceinline__ float reciprocal_approx(float x) {
     float y;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -69,8 +70,8 @@ struct ForwardResult {
 
     // Normalises the sums of a tile, takes the difference, and starts the store. `staging` is this
     // warpgroup's shared memory for it, `barrier` a named barrier of the warpgroup.
-    __device__ __forceinline__ void store(const ForwardTile& tile, const ScoreRows& rows, float tile_lambda,
-                                          const float (&sums)[Shape::head_dim / 2], u32 staging,
+    __device__ __forceinline__ void store(const ForwardTile& tile, const ScoreRows& rows,
+                                          float tile_lambda, const float (&sums)[Shape::head_dim / 2], u32 staging,
                                           int barrier) const {
         const int warpgroup = threadIdx.x / warpgroup_threads - 1;
         const int warp = threadIdx.x / 32 % 4;
@@ -148,8 +149,8 @@ struct ForwardResult {
         }
     }
 
-    // First of the 8 staged rows that a warp's rows of that number go to: tokens in order, heads one
-    // behind the other.
+    // First of the 8 staged rows that a warp's rows of that number go to: tokens in order, heads
+    // one behind the other.
     static __device__ __forceinline__ int staged_row(int row, int warp) {
         if constexpr (Shape::streams == 2) {
             return warp * 8;

@@ -1,9 +1,10 @@
 // Sizes of the forward attention of warpgroups, known to the compiler.
 //
-// A block has one warpgroup that copies and Warpgroups that compute. Each of those has a tile of 64 rows
-// of scores, in groups of 16: 8 rows of one query head over 8 rows of another for the same 8 tokens, or 16
-// tokens of one head. A thread of the tensor cores' layout has rows r and r + 8 of a group: with two heads,
-// both heads of one token. So the difference of two softmaxes is taken without moving anything.
+// A block has one warpgroup that copies and Warpgroups that compute. Each of those has a tile of 64
+// rows of scores, in groups of 16: 8 rows of one query head over 8 rows of another for the same 8
+// tokens, or 16 tokens of one head. A thread of the tensor cores' layout has rows r and r + 8 of a
+// group: with two heads, both heads of one token. So the difference of two softmaxes is taken
+// without moving anything.
 #pragma once
 
 #include "minuend/types.cuh"
@@ -11,9 +12,9 @@
 
 namespace minuend {
 
-// Parameters: elements of q, k, v and the result; columns of a head; softmaxes of an output head; query
-// heads of a tile, which read one K/V head; keys of a tile; whether keys may be hidden before a query's
-// window; and how the kernel is tuned.
+// Parameters: elements of q, k, v and the result; columns of a head; softmaxes of an output head;
+// query heads of a tile, which read one K/V head; keys of a tile; whether keys may be hidden before
+// a query's window; and how the kernel is tuned.
 template <typename Element_, int HeadDim, int Streams, int TileHeads, int BlockKeys, bool Windowed,
           typename Tuning_>
 struct ForwardShape {
@@ -53,17 +54,20 @@ struct ForwardShape {
     // A block of a cluster copies its share of the keys for all of them.
     static constexpr int share_keys = BlockKeys / cluster;
 
-    // A wide result of two heads leaves in two halves of its columns: there is no room for all of it.
+    // A wide result of two heads leaves in two halves of its columns: there is no room for all of
+    // it.
     static constexpr int out_passes = HeadDim > 128 && Streams == 1 ? 2 : 1;
     static constexpr int out_chunks = chunks / out_passes;
     static constexpr int out_chunk_bytes = out_rows * row_bytes;
     static constexpr int out_bytes = out_chunks * out_chunk_bytes;
 
-    // The first keys of a tile that is processed, the last in order, may be half a tile: see HalfBlock.
+    // The first keys of a tile that is processed, the last in order, may be half a tile: see
+    // HalfBlock.
     static constexpr int half_keys = BlockKeys / 2;
 
     static_assert(sizeof(Element) == 2, "the tensor cores take elements of 16 bits");
-    static_assert(HeadDim % chunk_columns == 0 && HeadDim <= 256, "a product has up to 256 columns");
+    static_assert(HeadDim % chunk_columns == 0 && HeadDim <= 256,
+                  "a product has up to 256 columns");
     static_assert(TileHeads == 1 || TileHeads == 2, "a thread has two rows");
     static_assert(Streams == 1 || (Streams == 2 && TileHeads == 2),
                   "a difference is of the two heads of a tile");

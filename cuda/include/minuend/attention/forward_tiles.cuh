@@ -6,8 +6,8 @@
 
 namespace minuend {
 
-// Queries of one or two heads. A unit is the query heads of a tile; a negative one says that there are no
-// more tiles.
+// Queries of one or two heads. A unit is the query heads of a tile; a negative one says that there
+// are no more tiles.
 struct ForwardTile {
     int token;
     int unit;
@@ -16,9 +16,9 @@ struct ForwardTile {
     __device__ __forceinline__ bool is_none() const { return unit < 0; }
 };
 
-// The order of tiles. Units are taken in sections, and of a section's units the last queries first: those
-// see the most keys, and what is left for the end is short. A section's keys and values stay in the
-// second-level cache.
+// The order of tiles. Units are taken in sections, and of a section's units the last queries first:
+// those see the most keys, and what is left for the end is short. A section's keys and values stay
+// in the second-level cache.
 struct TileOrder {
     // Tiles of a unit's queries.
     int row_tiles;
@@ -45,9 +45,9 @@ struct TileOrder {
     }
 };
 
-// Blocks of keys that the queries of a tile see, [first, end); they are processed from the last on. All
-// queries see all keys of [unmasked_first, unmasked_end). Every query sees a key behind those, so that its
-// row has a maximum before they come.
+// Blocks of keys that the queries of a tile see, [first, end); they are processed from the last on.
+// All queries see all keys of [unmasked_first, unmasked_end). Every query sees a key behind those,
+// so that its row has a maximum before they come.
 struct KeyBlocks {
     int first;
     int unmasked_first;
@@ -55,7 +55,8 @@ struct KeyBlocks {
     int end;
 
     template <class Shape>
-    static __device__ __forceinline__ KeyBlocks of(const ForwardTile& tile, const VisibleKeys& visible) {
+    static __device__ __forceinline__ KeyBlocks of(const ForwardTile& tile,
+                                                   const VisibleKeys& visible) {
         constexpr int block = Shape::block_keys;
         const int last_token = tile.token + Shape::tile_tokens - 1;
         KeyBlocks blocks;
@@ -71,8 +72,9 @@ struct KeyBlocks {
         return blocks;
     }
 
-    // True if the last block has no visible key in its second half and is the only masked one. A tile of
-    // one block counts as whole: products over half a block are followed by some over a whole one.
+    // True if the last block has no visible key in its second half and is the only masked one. A
+    // tile of one block counts as whole: products over half a block are followed by some over a
+    // whole one.
     template <class Shape>
     __device__ __forceinline__ bool ends_in_half(const ForwardTile& tile,
                                                  const VisibleKeys& visible) const {

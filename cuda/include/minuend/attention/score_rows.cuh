@@ -1,7 +1,8 @@
 // The softmax state of the two rows of scores that a thread of a warpgroup has.
 //
-// A block of scores is s[N / 2] as wgmma leaves it: s[4j + 2i + e] is row i, column 8j + 2(lane % 4) + e.
-// Four neighbouring lanes share a row: they agree on its maximum, and each has a part of its sum.
+// A block of scores is s[N / 2] as wgmma leaves it: s[4j + 2i + e] is row i, column 8j + 2(lane %
+// 4) + e. Four neighbouring lanes share a row: they agree on its maximum, and each has a part of
+// its sum.
 #pragma once
 
 #include "minuend/online_softmax.cuh"
@@ -21,7 +22,8 @@ __device__ __forceinline__ float sum_of_quad(float x) {
     return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 
-// Hides the keys outside [first, end) of each row. Bounds are relative to this thread's first column.
+// Hides the keys outside [first, end) of each row. Bounds are relative to this thread's first
+// column.
 template <bool Windowed, int Count>
 __device__ __forceinline__ void hide_keys(float (&s)[Count], const int (&first)[2],
                                           const int (&end)[2]) {
@@ -82,9 +84,9 @@ struct ScoreRows {
         }
     }
 
-    // Turns the scores of a block into weights relative to the maximum so far, which need not be that of
-    // the block; every row has seen a key. False, with the state as it was, if weights come close to what
-    // Element holds; scores are lost then. A warp agrees.
+    // Turns the scores of a block into weights relative to the maximum so far, which need not be
+    // that of the block; every row has seen a key. False, with the state as it was, if weights come
+    // close to what Element holds; scores are lost then. A warp agrees.
     template <typename Element, int Count>
     __device__ __forceinline__ bool keep(float (&s)[Count], float scale) {
         float part[2][2] = {};

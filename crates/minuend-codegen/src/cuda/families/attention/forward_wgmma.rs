@@ -116,11 +116,17 @@ impl Tuning {
                 takes_turns: true,
                 ..tuning
             }),
-            // The two sides of a window take the registers of a wider tile.
-            128 if is_windowed => Some(Tuning { block_keys: 112, ..tuning }),
+            // A window ends inside tiles on both sides: less of a narrow one is hidden.
+            128 if is_windowed => Some(Tuning { block_keys: 96, v_stages: 3, ..tuning }),
             128 => Some(Tuning { halves_diagonal: true, ..tuning }),
             // Registers and shared memory hold no more.
-            256 => Some(Tuning { block_keys: 64, k_stages: 2, q_in_registers: false, ..tuning }),
+            256 => Some(Tuning {
+                block_keys: 64,
+                k_stages: 2,
+                q_in_registers: false,
+                takes_turns: true,
+                ..tuning
+            }),
             _ => None,
         }
     }
@@ -174,8 +180,10 @@ pub(super) fn works(
     let Some(tuning) = Tuning::of(problem.head_dim, is_windowed, shares_keys) else {
         return Ok(None);
     };
-    if !(limits.use_wgmma && TEMPLATE.needs.met_by(limits.arch))
-        || !matches!(problem.dtype, DType::F16 | DType::Bf16)
+    let runs_here = limits.use_wgmma && TEMPLATE.needs.met_by(limits.arch);
+    let is_half = matches!(problem.dtype, DType::F16 | DType::Bf16);
+    if !runs_here
+        || !is_half
         || problem.value_dim != problem.head_dim
         || problem.keys == 0
         // The largest score is looked for before it is scaled.
@@ -316,7 +324,6 @@ fn opcodes(spec: &KernelSpec) -> Vec<&'static str> {
     let scores = match spec.define("BLOCK_KEYS") {
         Some(Define::Int(64)) => "HGMMA.64x64x16",
         Some(Define::Int(96)) => "HGMMA.64x96x16",
-        Some(Define::Int(112)) => "HGMMA.64x112x16",
         _ => "HGMMA.64x128x16",
     };
     let sums = match spec.define("HEAD_DIM") {

@@ -5,7 +5,6 @@ use minuend_ir::ops::{Attention, Mask};
 
 use crate::cuda::error::CudaError;
 use crate::cuda::families::unsupported;
-use crate::cuda::launch::Arg;
 use crate::place::{LaunchPlaces, TensorPlace};
 
 /// A launch of `attention`, or of `diff_attention` if `lambda` is there. All tensors have rank 4, one
@@ -107,16 +106,6 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Keys that a query sees on average, roughly.
-    pub(super) fn mean_keys(&self) -> usize {
-        let causal = self.keys.saturating_sub(self.queries / 2).max(1);
-        match self.mask {
-            Mask::Full => self.keys,
-            Mask::Causal => causal,
-            Mask::SlidingWindow { window } => causal.min(window as usize),
-        }
-    }
-
     /// True if q, k, v and the result can be moved `bytes` (a power of two up to 256) at a time: they
     /// start at multiples of it, and their strides and rows are such multiples.
     pub(super) fn moves_by(&self, bytes: usize) -> bool {
@@ -134,17 +123,4 @@ impl<'a> Problem<'a> {
 /// Elements between batches, heads and tokens; 0 along an axis of one.
 pub(super) fn strides(place: &TensorPlace<'_>) -> [usize; 3] {
     std::array::from_fn(|axis| if place.shape[axis] <= 1 { 0 } else { place.strides[axis] })
-}
-
-/// The strides of a tensor, as arguments with these names: batches, heads, tokens.
-pub(super) fn stride_args(
-    place: &TensorPlace<'_>,
-    names: [&'static str; 3],
-) -> Result<[(&'static str, Arg); 3], CudaError> {
-    let [batch, head, token] = strides(place);
-    Ok([
-        (names[0], Arg::long(names[0], batch)?),
-        (names[1], Arg::long(names[1], head)?),
-        (names[2], Arg::long(names[2], token)?),
-    ])
 }

@@ -62,12 +62,6 @@ impl Sizes {
         })
     }
 
-    /// The kernels of the whole family's choice, each with arguments that its file takes.
-    pub(super) fn chosen(self, limits: &CudaLimits) -> Vec<KernelLaunch> {
-        let works = self.launch(|launch| crate::cuda::works(launch, limits)).unwrap();
-        checked(works)
-    }
-
     fn launch<T>(self, run: impl FnOnce(&LaunchPlaces<'_>) -> T) -> T {
         let Sizes { batch, heads, kv_heads, queries, keys, dim, value_dim, mask, .. } = self;
         let q_heads = if self.paired { 2 * heads } else { heads };

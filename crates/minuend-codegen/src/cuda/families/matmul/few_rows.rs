@@ -66,7 +66,8 @@ fn multiply_add_spec(weight: DType, rows: usize) -> KernelSpec {
         .with_int("ROWS", rows as i32)
 }
 
-/// Most rows for which reading the weight anew for every [`group`] is faster than what else there is.
+/// Most rows for which reading the weight anew for every [`group`] is faster than what else there
+/// is.
 fn most_rows(problem: &Problem<'_>, limits: &CudaLimits) -> usize {
     let has_library = limits.has_blas && problem.lhs.dtype == problem.rhs.dtype;
     match (problem.lhs.dtype, has_library) {
@@ -136,12 +137,12 @@ pub(super) fn works(
     Ok(Some(Works { steps, scratch_bytes: 0 }))
 }
 
-/// Tiles of eight rows of the weight in a strip of the tensor core kernel. Wide strips read the lhs less
-/// often; narrow ones make enough strips for all multiprocessors of a small weight.
+/// Tiles of eight rows of the weight in a strip of the tensor core kernel. Wide strips read the lhs
+/// less often; narrow ones make enough strips for all multiprocessors of a small weight.
 fn tiles(problem: &Problem<'_>, multiprocessors: usize) -> usize {
     let strips = |tiles: usize| problem.rhs_columns().div_ceil(tiles * 8);
-    // A tenth of the multiprocessors may be idle, or half of them rather than making strips of one tile:
-    // a multiprocessor reads faster than its share of memory.
+    // A tenth of the multiprocessors may be idle, or half of them rather than making strips of one
+    // tile: a multiprocessor reads faster than its share of memory.
     if strips(4) * 10 >= multiprocessors * 9 {
         4
     } else if problem.is_gated || strips(2) * 20 >= multiprocessors * 9 {
@@ -161,8 +162,8 @@ fn tensor_cores(problem: &Problem<'_>, rows: usize, limits: &CudaLimits) -> Kern
     let warp_bytes = RING_BYTES + 2 * tiles * spec_rows * 8 * 4;
     let shared_bytes = limits.arch.shared_bytes as usize;
     let block_bytes = |warps: usize| warps * warp_bytes;
-    // Warps meet at the end of a strip: each should have read a few chunks by then, unless there is one
-    // strip only, all of which is then on its way at once.
+    // Warps meet at the end of a strip: each should have read a few chunks by then, unless there is
+    // one strip only, all of which is then on its way at once.
     let is_long = problem.k >= 16 * 4 * CHUNK || strips <= multiprocessors;
     let (warps, blocks) = match is_long && block_bytes(16) <= shared_bytes {
         true => (16, 1),

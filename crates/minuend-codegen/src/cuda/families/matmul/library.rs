@@ -1,9 +1,9 @@
 //! Products for the library.
 //!
-//! It gets operands of one type whose matrices it can describe: elements dense along one axis, rows or
-//! columns any distance apart that is not less than their length, batches along one axis. Matrices begin at
-//! multiples of 16 bytes; rows of lengths that are no multiple of 16 bytes are slower, yet faster there than
-//! anywhere else.
+//! It gets operands of one type whose matrices it can describe: elements dense along one axis, rows
+//! or columns any distance apart that is not less than their length, batches along one axis.
+//! Matrices begin at multiples of 16 bytes; rows of lengths that are no multiple of 16 bytes are
+//! slower, yet faster there than anywhere else.
 
 use minuend_ir::DType;
 use smallvec::SmallVec;
@@ -38,8 +38,8 @@ pub(super) const GATE: Template = Template {
 
 const GATE_THREADS: usize = 256;
 
-/// Most bytes of both halves of a gated product that are kept at a time. A product of that many rows keeps
-/// every device busy.
+/// Most bytes of both halves of a gated product that are kept at a time. A product of that many
+/// rows keeps every device busy.
 const MAX_SCRATCH_BYTES: usize = 256 << 20;
 /// Rows that are computed at a time are a multiple of this, which tiles of the library divide.
 const ROW_STEP: usize = 256;
@@ -65,7 +65,8 @@ pub(super) fn works(
     Ok(Some(Works { steps, scratch_bytes: 0 }))
 }
 
-/// The product without its tail, in memory like the result's; `None` if the library does not take it.
+/// The product without its tail, in memory like the result's; `None` if the library does not take
+/// it.
 fn product(problem: &Problem<'_>) -> Option<Product> {
     let (row_length, outer_size) = match problem.k_inner() {
         true => (problem.k, problem.rhs_columns()),
@@ -108,8 +109,8 @@ fn product(problem: &Problem<'_>) -> Option<Product> {
     [&product.lhs, &product.rhs, &product.out].into_iter().all(begins).then_some(product)
 }
 
-/// Both halves to scratch memory, then the gate, some rows at a time. The halves are rounded to the result's
-/// type, as they are where product and gate are two ops.
+/// Both halves to scratch memory, then the gate, some rows at a time. The halves are rounded to the
+/// result's type, as they are where product and gate are two ops.
 fn gated(problem: &Problem<'_>, product: Product) -> Result<Works, CudaError> {
     let dtype = problem.result.dtype;
     let bytes = dtype.bytes() as usize;

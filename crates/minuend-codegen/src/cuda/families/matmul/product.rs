@@ -15,8 +15,8 @@ use crate::place::{LaunchPlaces, TensorPlace};
 /// Largest size that kernels count in an `int` with a few tiles to spare.
 const MAX_SIZE: usize = 1 << 30;
 
-/// `result[b, row, column] = sum over k of lhs[b, row, k] * rhs[b, k, column]`. Rows of the lhs and of the
-/// result are dense.
+/// `result[b, row, column] = sum over k of lhs[b, row, k] * rhs[b, k, column]`. Rows of the lhs and
+/// of the result are dense.
 #[derive(Clone, Debug)]
 pub(super) struct Problem<'a> {
     pub(super) lhs: &'a TensorPlace<'a>,
@@ -134,8 +134,8 @@ impl<'a> Problem<'a> {
         self.columns * (1 + usize::from(self.is_gated))
     }
 
-    /// True if neighbours along k are closer in the rhs than neighbours along the columns. An axis of size 1
-    /// has no neighbours: the other one is the inner axis then.
+    /// True if neighbours along k are closer in the rhs than neighbours along the columns. An axis
+    /// of size 1 has no neighbours: the other one is the inner axis then.
     pub(super) fn k_inner(&self) -> bool {
         match (self.rhs_columns(), self.k) {
             (1, _) => true,

@@ -53,8 +53,8 @@ pub(super) fn launch(
 ) -> Result<KernelLaunch, CudaError> {
     let is_aligned = problem.is_aligned(WIDTH, WIDTH);
     let blocks = |tile: usize| problem.tiles(tile, tile / (1 + usize::from(problem.is_gated)));
-    // Large tiles read less for each multiply-add. Two of them fit a multiprocessor: with fewer, smaller
-    // ones keep more of the device busy.
+    // Large tiles read less for each multiply-add. Two of them fit a multiprocessor: with fewer,
+    // smaller ones keep more of the device busy.
     let is_large = is_aligned && blocks(128)? >= 2 * limits.multiprocessors;
     let tile = if is_large { 128 } else { 64 };
     let spec = spec(problem.lhs.dtype, problem.rhs.dtype, tile, problem.k_inner(), is_aligned);

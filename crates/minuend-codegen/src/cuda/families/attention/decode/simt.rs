@@ -29,15 +29,6 @@ const MOST_ROWS: usize = 8;
 /// Columns of queries and sums together beyond which a block has half as many rows.
 const MOST_COLUMNS: usize = 256;
 
-/// Warps of a block: as many as have registers for their rows and the keys that they read ahead.
-fn warps(head_dim: usize, value_dim: usize) -> usize {
-    match head_dim.max(value_dim) {
-        ..=64 => 16,
-        65..=128 => 12,
-        _ => 8,
-    }
-}
-
 /// The sizes that a kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
@@ -49,6 +40,18 @@ struct Shape {
     rows: usize,
     /// Elements that a lane reads at once.
     width: usize,
+}
+
+impl Shape {
+    /// Warps of a block: as many as have registers for their rows and the keys that they read ahead.
+    /// Reading element by element takes more of them, for addresses.
+    fn warps(self) -> usize {
+        match (self.head_dim.max(self.value_dim), self.width) {
+            (..=64, 2..) => 16,
+            (65..=128, 2..) | (..=64, _) => 12,
+            _ => 8,
+        }
+    }
 }
 
 pub(super) fn works(
@@ -80,7 +83,7 @@ pub(super) fn works(
     let columns = value_dim.next_multiple_of(16);
     let (scratch_bytes, logsumexps) = split.scratch(blocks, rows, columns);
 
-    let warps = warps(head_dim, value_dim);
+    let warps = shape.warps();
     let mut launch = KernelLaunch::new(spec(shape), 1, 32 * warps as u32);
     launch.grid = [split.splits as u32, blocks_of_batch as u32, problem.batch as u32];
     launch.shared_bytes = (warps * rows * (columns + 8) * 4) as u32;
@@ -108,7 +111,7 @@ fn spec(shape: Shape) -> KernelSpec {
         .with_int("STREAMS", shape.streams as i32)
         .with_int("ROWS", shape.rows as i32)
         .with_int("WIDTH", shape.width as i32)
-        .with_int("WARPS", warps(shape.head_dim, shape.value_dim) as i32)
+        .with_int("WARPS", shape.warps() as i32)
 }
 
 fn rows() -> Vec<KernelSpec> {
@@ -121,6 +124,7 @@ fn rows() -> Vec<KernelSpec> {
         (DType::F32, [7, 5], 2, 2, 1),
         (DType::F16, [128, 128], 1, 4, 4),
         (DType::Bf16, [80, 33], 2, 8, 1),
+        (DType::F16, [128, 128], 2, 8, 1),
     ];
     let shapes = shapes.map(|(dtype, [head_dim, value_dim], streams, rows, width)| {
         spec(Shape { dtype, head_dim, value_dim, streams, rows, width })

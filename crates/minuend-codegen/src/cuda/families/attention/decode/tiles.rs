@@ -173,7 +173,7 @@ impl Division {
         let result = shape.rows() * (shape.value_dim + 8) * 4;
         let padded_rows = self.row_warps * self.row_tiles * STEP;
         let columns = self.row_tiles * (shape.head_dim + shape.value_dim);
-        let shares_queries = columns > 384 || self.row_warps == 4;
+        let shares_queries = columns > 320 || self.row_warps == 4;
         let queries = if shares_queries { padded_rows * shape.head_dim * 2 } else { 0 };
         let barriers = self.stages * 2 * 8;
         let sums = padded_rows * 8;
