@@ -3,10 +3,10 @@
 //   out = softmax(scale q_0 k^T) v                                            STREAMS = 1
 //   out = softmax(scale q_0 k^T) v - sigmoid(lambda) softmax(scale q_1 k^T) v STREAMS = 2
 //
-// Blocks stay on their multiprocessor and take tile after tile; a cluster of two takes the same
-// queries of two tiles whose heads share keys, and each block copies half of the keys for both. The
-// approximate functions that serve are named one by one (ex2.approx, rcp.approx, lg2.approx): the
-// file needs no option for fast arithmetic.
+// Thread blocks stay on their multiprocessor and take tile after tile; a cluster of two takes the
+// same queries of two tiles whose heads share keys, and each thread block copies half of the keys
+// for both. The approximate functions that serve are named one by one (ex2.approx, rcp.approx,
+// lg2.approx): the file needs no option for fast arithmetic.
 #include "minuend/attention/forward_consumer.cuh"
 #include "minuend/attention/forward_memory.cuh"
 #include "minuend/attention/forward_producer.cuh"
@@ -37,7 +37,7 @@
 #ifndef WINDOWED
 #define WINDOWED false
 #endif
-// Keys of a tile.
+// Keys of a block of keys.
 #ifndef BLOCK_KEYS
 #define BLOCK_KEYS 128
 #endif
@@ -45,11 +45,11 @@
 #ifndef WARPGROUPS
 #define WARPGROUPS 2
 #endif
-// Blocks that share what they copy.
+// Thread blocks that share what they copy.
 #ifndef CLUSTER
 #define CLUSTER 1
 #endif
-// Tiles of queries, keys and values in shared memory.
+// Tiles of queries and blocks of keys and of values in shared memory.
 #ifndef Q_STAGES
 #define Q_STAGES 1
 #endif
@@ -63,7 +63,7 @@
 #ifndef Q_IN_REGISTERS
 #define Q_IN_REGISTERS true
 #endif
-// Half a tile of keys is processed where the other half is hidden from all queries.
+// Half a block of keys is processed where the other half is hidden from all queries of a tile.
 #ifndef HALVES_DIAGONAL
 #define HALVES_DIAGONAL false
 #endif
@@ -96,9 +96,8 @@ using Memory = minuend::ForwardMemory<Shape>;
 static_assert(Memory::bytes <= SHARED_BYTES,
               "the launch gives less shared memory than there is use for");
 
-// Registers of a thread that copies and of one that computes. A multiprocessor has 512 for each of
-// its four parts' threads, which are one of every warpgroup, and they have to fit what the launch
-// set aside.
+// Registers of a thread that copies and of one that computes. A multiprocessor has 512 for one
+// thread of every warpgroup.
 constexpr int producer_registers = WARPGROUPS == 3 ? 32 : 40;
 constexpr int consumer_registers = WARPGROUPS == 3 ? 160 : 232;
 static_assert(producer_registers + WARPGROUPS * consumer_registers <= 512, "registers run out");
@@ -164,7 +163,7 @@ extern "C" __global__ void __launch_bounds__(Shape::threads, 1) attention_forwar
         ForwardConsumer<Shape> consumer(memory, result, visible, score_scale);
         consumer.run(queue);
     }
-    // A block's shared memory lives until no other tells it anything.
+    // A thread block's shared memory lives until no other tells it anything.
     if constexpr (Shape::cluster > 1) {
         sync_cluster();
     }

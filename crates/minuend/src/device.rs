@@ -76,7 +76,7 @@ fn gpu_info(gpu: &GpuDescription) -> DeviceInfo {
         Some(_) => "attention by mma.sync, decode by cp.async",
     };
     let details = [
-        ("architecture", arch.map_or("unknown", |arch| arch.name).to_string()),
+        ("architecture", arch.map_or("unknown", |arch| arch.compiler_name).to_string()),
         ("compute capability", format!("{major}.{minor}")),
         ("driver", format!("for CUDA {driver_major}.{driver_minor}")),
         ("compiler", compiler),
@@ -209,10 +209,12 @@ impl Choice {
             ("cuda", _) => Choice::Gpu(0),
             ("wgpu", _) => Choice::Adapter(AdapterChoice::Best),
             (_, Some(("cuda", index))) => Choice::Gpu(index.parse().map_err(|_| unknown())?),
-            (_, Some(("wgpu", words))) if !words.is_empty() => Choice::Adapter(match words.parse() {
-                Ok(index) => AdapterChoice::Index(index),
-                Err(_) => AdapterChoice::Name(words.to_string()),
-            }),
+            (_, Some(("wgpu", words))) if !words.is_empty() => {
+                Choice::Adapter(match words.parse() {
+                    Ok(index) => AdapterChoice::Index(index),
+                    Err(_) => AdapterChoice::Name(words.to_string()),
+                })
+            }
             _ => return Err(unknown()),
         })
     }

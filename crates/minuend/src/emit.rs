@@ -28,7 +28,12 @@ pub fn kernel_texts(
                 let operands: Vec<_> = launch.operands.iter().map(BoundTensor::place).collect();
                 let results: Vec<_> = launch.results.iter().map(BoundTensor::place).collect();
                 let (operands, results) = (&operands[..], &results[..]);
-                target.emit(&LaunchPlaces { kernel, operands, results, scalars: &launch.scalars })?
+                target.emit(&LaunchPlaces {
+                    kernel,
+                    operands,
+                    results,
+                    scalars: &launch.scalars,
+                })?
             }
         };
         texts.extend(found.into_iter().filter(|text| seen.insert(text.label.clone())));

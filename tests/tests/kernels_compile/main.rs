@@ -62,12 +62,12 @@ fn with_compiler(compiler: Nvrtc) -> Vec<Trial> {
     }
     let check = Check { compiler, disassembler };
     let mut trials = faults_are_found(&check);
-    for arch in ARCHES.iter().filter(|arch| COMPILED_FOR.contains(&arch.name)) {
+    for arch in ARCHES.iter().filter(|arch| COMPILED_FOR.contains(&arch.compiler_name)) {
         for template in templates().filter(|template| template.needs.met_by(arch)) {
             let chosen = (template.rows)().into_iter().filter(|spec| !is_for_larger(spec, arch));
             for spec in chosen {
                 let check = check.clone();
-                let name = format!("{} {}", arch.name, spec.label());
+                let name = format!("{} {}", arch.compiler_name, spec.label());
                 trials.push(Trial::test(name, move || check.row(template, &spec, arch)));
             }
         }

@@ -5,8 +5,8 @@
 pub struct Arch {
     /// The target's name: `cuda-sm90a`.
     pub target: &'static str,
-    /// The compiler's name: `sm_90a`.
-    pub name: &'static str,
+    /// What the compiler calls it: `sm_90a`.
+    pub compiler_name: &'static str,
     /// Compute capability, major part.
     pub major: u32,
     /// Compute capability, minor part.
@@ -41,14 +41,23 @@ pub static ARCHES: &[Arch] = &[
 
 const fn arch(
     target: &'static str,
-    name: &'static str,
+    compiler_name: &'static str,
     (major, minor): (u32, u32),
     shared_kib: u32,
     multiprocessors: u32,
 ) -> Arch {
     let has_tma = major >= 9;
     let shared_bytes = shared_kib << 10;
-    Arch { target, name, major, minor, shared_bytes, multiprocessors, has_wgmma: false, has_tma }
+    Arch {
+        target,
+        compiler_name,
+        major,
+        minor,
+        shared_bytes,
+        multiprocessors,
+        has_wgmma: false,
+        has_tma,
+    }
 }
 
 impl Arch {
@@ -72,7 +81,10 @@ mod tests {
         for arch in ARCHES {
             assert_eq!(Arch::of_capability(arch.major, arch.minor), Some(arch));
             assert_eq!(Arch::of_target(arch.target), Some(arch));
-            assert_eq!(arch.target.trim_start_matches("cuda-").replace("sm", "sm_"), arch.name);
+            assert_eq!(
+                arch.target.trim_start_matches("cuda-").replace("sm", "sm_"),
+                arch.compiler_name
+            );
         }
         assert_eq!(Arch::of_capability(7, 5), None);
     }

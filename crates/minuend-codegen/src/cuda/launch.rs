@@ -129,7 +129,7 @@ pub struct Product {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
     /// Runs a kernel.
-    Kernel(KernelLaunch),
+    Kernel(Box<KernelLaunch>),
     /// Runs a product of the library.
     Product(Product),
 }
@@ -147,7 +147,7 @@ impl Works {
     /// One kernel that needs no scratch memory.
     pub fn of(launch: KernelLaunch) -> Works {
         let mut steps = SmallVec::new();
-        steps.push(Work::Kernel(launch));
+        steps.push(Work::Kernel(Box::new(launch)));
         Works { steps, scratch_bytes: 0 }
     }
 }

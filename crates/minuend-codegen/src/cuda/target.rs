@@ -42,7 +42,7 @@ fn refusal(op: &OpInstance<'_>) -> Option<String> {
     if let Some(ty) = types.find(|ty| ty.rank() > MAX_RANK) {
         return Some(format!("rank {} exceeds {MAX_RANK}", ty.rank()));
     }
-    let Some(first) = op.operands.first() else { return None };
+    let first = op.operands.first()?;
     let others = op.operands.iter().enumerate().skip(1);
     let mut others = others.filter(|(operand, ty)| {
         ty.dtype.is_float() && first.dtype.is_float() && ty.dtype != first.dtype && {
@@ -125,7 +125,8 @@ impl CudaTarget {
                 Work::Kernel(launch) => Some(launch),
                 Work::Product(_) => None,
             });
-            let texts = kernels.map(|launch| Ok(specialise(&launch.spec, self.limits.arch)?.flat()));
+            let texts =
+                kernels.map(|launch| Ok(specialise(&launch.spec, self.limits.arch)?.flat()));
             texts.collect::<Result<Vec<_>, CudaError>>()
         });
         let failed =

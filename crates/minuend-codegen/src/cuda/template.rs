@@ -177,7 +177,8 @@ impl KernelSource {
         let is_define = |option: &&String| option.starts_with("-D");
         let options: Vec<String> =
             self.options.iter().filter(|option| !is_define(option)).cloned().collect();
-        let mut text = format!("// {}\n// {}, compiled with {}\n", self.label, self.file, options.join(" "));
+        let mut text =
+            format!("// {}\n// {}, compiled with {}\n", self.label, self.file, options.join(" "));
         for define in self.options.iter().filter(is_define) {
             let define = define.trim_start_matches("-D").replacen('=', " ", 1);
             text.push_str(&format!("#define {define}\n"));
@@ -189,7 +190,8 @@ impl KernelSource {
     /// Adds a file with its headers; those that are in already are left out.
     fn flatten<'s>(&'s self, file: &'s str, included: &mut Vec<&'s str>, to: &mut String) {
         for line in file.lines() {
-            let name = line.trim().strip_prefix("#include \"").and_then(|rest| rest.strip_suffix('"'));
+            let name =
+                line.trim().strip_prefix("#include \"").and_then(|rest| rest.strip_suffix('"'));
             match name {
                 Some(name) if included.contains(&name) => {}
                 Some(name) => {
@@ -210,7 +212,7 @@ impl KernelSource {
 }
 
 /// The header that generated text takes the place of.
-pub const GENERATED: &str = "minuend/generated.cuh";
+const GENERATED: &str = "minuend/generated.cuh";
 
 /// What the compiler is to be given for a specification.
 pub fn specialise(spec: &KernelSpec, arch: &Arch) -> Result<KernelSource, CudaError> {
@@ -221,7 +223,7 @@ pub fn specialise(spec: &KernelSpec, arch: &Arch) -> Result<KernelSource, CudaEr
         fault,
     };
     let mut options = vec![
-        format!("--gpu-architecture={}", arch.name),
+        format!("--gpu-architecture={}", arch.compiler_name),
         "-std=c++17".to_string(),
         "-default-device".to_string(),
     ];
@@ -234,8 +236,9 @@ pub fn specialise(spec: &KernelSpec, arch: &Arch) -> Result<KernelSource, CudaEr
         }
         options.push(format!("-D{name}={value}"));
     }
-    let entry = crate::cuda::signature::entry(template.source)
-        .ok_or_else(|| fault("entry", "is missing: expected one extern \"C\" __global__ function"))?;
+    let entry = crate::cuda::signature::entry(template.source).ok_or_else(|| {
+        fault("entry", "is missing: expected one extern \"C\" __global__ function")
+    })?;
     let generated = (template.generated)(spec)?;
     let headers = crate::cuda::headers().iter().map(|(name, text)| match &generated {
         Some(generated) if *name == GENERATED => (*name, Cow::Owned(generated.clone())),

@@ -49,7 +49,7 @@ class ForwardConsumer {
     const int warp = thread / 32;
     const int lane = threadIdx.x % 32;
     const MatrixDescriptor origin = MatrixDescriptor::at(memory.base);
-    // Of the shared memory of the block that this lane tells of buffers that are free.
+    // Of the shared memory of the thread block that this lane tells of free buffers.
     const u32 told_base =
         Shape::cluster > 1 ? address_in_block(memory.base, lane % Shape::cluster) : memory.base;
 
@@ -71,7 +71,7 @@ class ForwardConsumer {
                                                const VisibleKeys& visible, float scale)
         : memory(memory), result(result), visible(visible), scale(scale) {}
 
-    // All tiles of the block. There is one at least.
+    // All tiles of the thread block, one at least.
     __device__ __forceinline__ void run(TileQueue<Shape> queue) {
         if (takes_turns && warpgroup == 0) {
             arrive_threads(turn_barrier, 2 * warpgroup_threads);
@@ -143,7 +143,7 @@ class ForwardConsumer {
             }
         } else {
 #pragma unroll 1
-            for (; block >= max(blocks.unmasked_end, 0); --block) {
+            for (; block >= blocks.unmasked_end; --block) {
                 step<block_keys, block_keys, true>(block);
             }
 #pragma unroll 1
@@ -153,7 +153,7 @@ class ForwardConsumer {
         }
     }
 
-    // Scores and weights of a block's first tile, with nothing to overlap them.
+    // The first block of the first tile, with nothing beside it.
     template <int Keys>
     __device__ __forceinline__ void first_scores(int block) {
         float s[Keys / 2];

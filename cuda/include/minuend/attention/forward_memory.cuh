@@ -9,8 +9,8 @@
 
 namespace minuend {
 
-// Rings of values, keys and queries, the result on its way out, barriers, and the tiles that
-// are handed out. What is copied starts at a multiple of 1024 bytes.
+// Rings of values, keys and queries, the result on its way out, barriers, and the tiles that are
+// handed out. What is copied starts at a multiple of 1024 bytes.
 template <class Shape>
 struct ForwardMemory {
     using Tuning = typename Shape::Tuning;
@@ -37,8 +37,8 @@ struct ForwardMemory {
     static constexpr int bytes = slots_at + slots * slot_bytes;
     static_assert(slots_at % slot_bytes == 0, "a slot is written by one instruction");
 
-    // Warps of the warpgroups that compute; each lets go of keys and queries by itself, because it
-    // may read them by itself.
+    // Warps of a warpgroup; each lets go of keys and queries by itself, because it may read them by
+    // itself.
     static constexpr int warps = 4;
 
     u32 base;
@@ -83,7 +83,7 @@ struct ForwardMemory {
         return base + slots_at + slot * slot_bytes;
     }
 
-    // One thread of a block.
+    // One thread of a thread block.
     __device__ __forceinline__ void init_barriers() const {
         key_ring().init(1, Shape::warpgroups * warps * Shape::cluster);
         value_ring().init(1, Shape::warpgroups * Shape::cluster);
@@ -95,8 +95,7 @@ struct ForwardMemory {
     }
 };
 
-// Hands out tiles to clusters: the first tiles by the cluster's number, the others by a counter in
-// global memory. The claim behind the last tile's sets the counter back to 0.
+// By which the copying threads of a cluster tell all its threads their tiles.
 template <class Shape>
 struct TileQueue {
     using Memory = ForwardMemory<Shape>;
@@ -105,8 +104,8 @@ struct TileQueue {
     // Tiles that this thread took.
     int steps = 0;
 
-    // Tells all threads of the cluster the next tile. The copying thread of every block calls it,
-    // the first block's with a tile, which is of that block.
+    // Tells the next tile. The copying thread of every thread block calls it; what the first one's
+    // says counts, and is that block's tile.
     __device__ __forceinline__ void hand_out(const ForwardTile& tile, int rank) const {
         const int slot = steps % Memory::slots;
         if constexpr (Shape::cluster > 1) {

@@ -10,7 +10,7 @@
 namespace minuend {
 
 // Tensors of axes columns, tokens, heads, batches, with boxes of 64 columns. q: 16 rows of one or
-// two heads; k and v: a block's share of the keys.
+// two heads; k and v: a thread block's share of a block of keys.
 struct ForwardMaps {
     const TensorMap& q;
     const TensorMap& k;
@@ -24,7 +24,8 @@ struct ForwardProducer {
     ForwardMemory<Shape> memory;
     ForwardMaps maps;
     TileOrder order;
-    // A word of global memory for all blocks.
+    // By which clusters claim tiles behind the first ones, which go by the cluster's number: a word
+    // of global memory, 0 before and after.
     u32* counter;
     int rank;
     RingPosition<Tuning::q_stages> q = {};
@@ -65,8 +66,8 @@ struct ForwardProducer {
     }
 
   private:
-    // The tile behind those of the first round; a claim is made for every tile, so that the last of
-    // them is known. Only the first block's is meant.
+    // The tile of a claim. As many claims are made as there are tiles: the last is known by its
+    // number. Means something in the first thread block of a cluster only.
     __device__ __forceinline__ ForwardTile behind(int claimed) const {
         const int tiles = order.tiles();
         if (rank == 0 && claimed == tiles - 1) {

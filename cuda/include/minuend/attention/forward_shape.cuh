@@ -1,6 +1,6 @@
 // Sizes of the forward attention of warpgroups, known to the compiler.
 //
-// A block has one warpgroup that copies and Warpgroups that compute. Each of those has a tile of 64
+// A thread block has one warpgroup that copies and two or three that compute. Each of those has 64
 // rows of scores, in groups of 16: 8 rows of one query head over 8 rows of another for the same 8
 // tokens, or 16 tokens of one head. A thread of the tensor cores' layout has rows r and r + 8 of a
 // group: with two heads, both heads of one token. So the difference of two softmaxes is taken
@@ -13,8 +13,8 @@
 namespace minuend {
 
 // Parameters: elements of q, k, v and the result; columns of a head; softmaxes of an output head;
-// query heads of a tile, which read one K/V head; keys of a tile; whether keys may be hidden before
-// a query's window; and how the kernel is tuned.
+// query heads of a tile of queries, which read one K/V head; keys of a block of keys; whether keys
+// may be hidden before a query's window; and how the kernel is tuned.
 template <typename Element_, int HeadDim, int Streams, int TileHeads, int BlockKeys, bool Windowed,
           typename Tuning_>
 struct ForwardShape {
@@ -51,18 +51,17 @@ struct ForwardShape {
     static constexpr int q_bytes = chunks * q_chunk_bytes;
     static constexpr int kv_chunk_bytes = BlockKeys * row_bytes;
     static constexpr int kv_bytes = chunks * kv_chunk_bytes;
-    // A block of a cluster copies its share of the keys for all of them.
+    // A thread block of a cluster copies its share of the keys for all of them.
     static constexpr int share_keys = BlockKeys / cluster;
 
-    // A wide result of two heads leaves in two halves of its columns: there is no room for all of
-    // it.
+    // The wide result of two heads leaves in two halves of its columns: there is no room for all.
     static constexpr int out_passes = HeadDim > 128 && Streams == 1 ? 2 : 1;
     static constexpr int out_chunks = chunks / out_passes;
     static constexpr int out_chunk_bytes = out_rows * row_bytes;
     static constexpr int out_bytes = out_chunks * out_chunk_bytes;
 
-    // The first keys of a tile that is processed, the last in order, may be half a tile: see
-    // HalfBlock.
+    // Of the block of keys that a tile of queries begins with, the last it sees, half may be
+    // enough.
     static constexpr int half_keys = BlockKeys / 2;
 
     static_assert(sizeof(Element) == 2, "the tensor cores take elements of 16 bits");
@@ -74,7 +73,7 @@ struct ForwardShape {
     static_assert(BlockKeys % 16 == 0, "a product sums over 16");
     static_assert(!Tuning::halves_diagonal || half_keys % 16 == 0, "half a tile is such sums too");
     static_assert(share_keys % 8 == 0, "a share is whole swizzled groups of rows");
-    static_assert(cluster == 1 || cluster == 2, "a cluster is a block or a pair of them");
+    static_assert(cluster == 1 || cluster == 2, "a cluster is a thread block or a pair of them");
 };
 
 }  // namespace minuend

@@ -22,16 +22,16 @@ struct ForwardTile {
 struct TileOrder {
     // Tiles of a unit's queries.
     int row_tiles;
-    // Units of a batch over the blocks of a cluster.
+    // Units of a batch over the thread blocks of a cluster.
     int units;
     // The same for all batches.
     int all_units;
-    // Units of a section, over the blocks of a cluster.
+    // Units of a section over the thread blocks of a cluster.
     int section;
 
     __device__ __forceinline__ int tiles() const { return row_tiles * all_units; }
 
-    // Of the first block of a cluster; those of its other blocks are of the units behind.
+    // Of the first thread block of a cluster; those of its others are of the units behind.
     template <class Shape>
     __device__ __forceinline__ ForwardTile at(int index) const {
         const int section_tiles = section * row_tiles;
@@ -46,8 +46,8 @@ struct TileOrder {
 };
 
 // Blocks of keys that the queries of a tile see, [first, end); they are processed from the last on.
-// All queries see all keys of [unmasked_first, unmasked_end). Every query sees a key behind those,
-// so that its row has a maximum before they come.
+// All queries see all keys of [unmasked_first, unmasked_end), and every query sees a key of a block
+// from unmasked_end on: its row has a maximum before the unmasked blocks come.
 struct KeyBlocks {
     int first;
     int unmasked_first;
@@ -72,9 +72,9 @@ struct KeyBlocks {
         return blocks;
     }
 
-    // True if the last block has no visible key in its second half and is the only masked one. A
-    // tile of one block counts as whole: products over half a block are followed by some over a
-    // whole one.
+    // True if the last block has no visible key in its second half and is the only masked one
+    // behind the unmasked ones, of which there are some: products over half a block are followed by
+    // some over a whole unmasked one.
     template <class Shape>
     __device__ __forceinline__ bool ends_in_half(const ForwardTile& tile,
                                                  const VisibleKeys& visible) const {

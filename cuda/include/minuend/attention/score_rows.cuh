@@ -37,7 +37,7 @@ __device__ __forceinline__ void hide_keys(float (&s)[Count], const int (&first)[
     }
 }
 
-// Logarithms and scores in units of log 2.
+// Scores are in units of log 2 once they are scaled.
 struct ScoreRows {
     // Minus the score that exponents are taken relative to; infinity before the first visible key.
     float shift[2];

@@ -96,7 +96,7 @@ fn checked(works: Works) -> Result<Works, CudaError> {
 /// The one kernel of a launch.
 pub(crate) fn only(works: Works) -> KernelLaunch {
     match works.steps.into_vec().as_slice() {
-        [Work::Kernel(kernel)] => kernel.clone(),
+        [Work::Kernel(kernel)] => (**kernel).clone(),
         steps => panic!("{steps:?}"),
     }
 }

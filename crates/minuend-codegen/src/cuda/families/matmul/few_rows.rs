@@ -132,7 +132,7 @@ pub(super) fn works(
                 .arg("is_gated", flag(problem.is_gated))
                 .arg("stores_f32", flag(problem.stores_f32())),
         };
-        steps.push(Work::Kernel(launch));
+        steps.push(Work::Kernel(Box::new(launch)));
     }
     Ok(Some(Works { steps, scratch_bytes: 0 }))
 }

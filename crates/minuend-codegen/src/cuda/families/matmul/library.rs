@@ -145,7 +145,7 @@ fn gated(problem: &Problem<'_>, product: Product) -> Result<Works, CudaError> {
             .arg("in", Arg::Pointer { region: Region::Scratch, byte_offset: 0 })
             .arg("out", Arg::Pointer { region, byte_offset })
             .arg("columns", Arg::size("columns", columns)?);
-        steps.push(Work::Kernel(launch));
+        steps.push(Work::Kernel(Box::new(launch)));
     }
     let scratch_bytes = (most.min(problem.rows) * row_bytes) as u64;
     Ok(Works { steps, scratch_bytes })

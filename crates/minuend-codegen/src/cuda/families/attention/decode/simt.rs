@@ -99,7 +99,7 @@ pub(super) fn works(
         .arg("row_blocks", Arg::size("row_blocks", row_blocks)?);
     launch = split.key_args(launch, problem)?.arg("scale", Arg::Float(problem.scale));
     let mut works = Works { scratch_bytes, ..Works::default() };
-    works.steps.push(Work::Kernel(launch));
+    works.steps.push(Work::Kernel(Box::new(launch)));
     Ok(Some(works))
 }
 

@@ -251,7 +251,7 @@ pub(super) fn works(
     let scale_log2 = problem.scale * std::f32::consts::LOG2_E;
     launch = launch.arg("scale_log2", Arg::Float(scale_log2));
     let mut works = Works { scratch_bytes, ..Works::default() };
-    works.steps.push(Work::Kernel(launch));
+    works.steps.push(Work::Kernel(Box::new(launch)));
     Ok(Some(works))
 }
 
