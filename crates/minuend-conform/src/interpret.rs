@@ -59,11 +59,10 @@ pub(crate) fn empty_states(
     arguments: &[Tensor],
 ) -> Result<Vec<Tensor>, ConformError> {
     let of_kind = |kind: InputKind| {
-        let inputs = graph.inputs().iter().filter_map(move |id| match &graph.node(*id).op {
+        graph.inputs().iter().filter_map(move |id| match &graph.node(*id).op {
             Op::Input(op) if op.kind == kind => Some(&op.ty),
             _ => None,
-        });
-        inputs
+        })
     };
     let mut bindings = Bindings::new();
     for (id, info) in graph.symbols().symbols() {

@@ -204,6 +204,9 @@ impl Products {
         let preference = Preference(result::create_matmul_pref()?);
         preference
             .set(PreferenceKey::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &WORKSPACE_BYTES)?;
+        // Where the library splits sums, it may add up the parts in f32 only, never in the result's type.
+        let scheme = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
+        preference.set(PreferenceKey::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &scheme)?;
         let [lhs, rhs, out] = key.matrices.map(|matrix| matrix.alignment);
         preference.set(PreferenceKey::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &rhs)?;
         preference.set(PreferenceKey::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &lhs)?;

@@ -93,7 +93,7 @@ fn tiles() -> Vec<(Size, AttentionShape)> {
         shapes.push((size, AttentionShape { tokens, mask, ..base }));
     }
     let queries_before_keys = AttentionShape { tokens: 300, past: 200, mask: Mask::Full, ..base };
-    shapes.push((Size::Large, queries_before_keys.clone()));
+    shapes.push((Size::Large, queries_before_keys));
     shapes.push((Size::Large, AttentionShape { mask: Mask::Causal, ..queries_before_keys }));
     // Rows of heads that share keys and values fill a tile differently with each of these.
     for (heads, group) in [(1, 1), (2, 1), (4, 4), (8, 8), (8, 4), (3, 1)] {
@@ -185,8 +185,7 @@ pub(super) fn list(problems: &mut Problems) {
         let shape = AttentionShape { activations: t, ..shape };
         // Lambda is no part of plain attention.
         if shape.lambda_reach == SHAPE.lambda_reach {
-            let of = shape.clone();
-            add(problems, size, format!("attention {shape}"), move |name| of.attention(name));
+            add(problems, size, format!("attention {shape}"), move |name| shape.attention(name));
         }
         let name = format!("diff_attention {shape} lambda {}", shape.lambda_reach);
         add(problems, size, name, move |name| shape.differential(name));

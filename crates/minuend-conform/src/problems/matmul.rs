@@ -167,7 +167,6 @@ fn packed_swiglu(name: &str, t: DType, dtype: DType, k: usize, inner: usize) -> 
     // deviation of 11.
     b.built_in_slack(EXP + 32.0 * EXP_BY_X + DIVISION + 2.0);
     b.half_products_slack(HALF_PRODUCT);
-    b.exact_tail("matmul", "swiglu");
     b.finish(&SIZES)
 }
 

@@ -71,7 +71,8 @@ struct ForwardResult {
     // Normalises the sums of a tile, takes the difference, and starts the store. `staging` is this
     // warpgroup's shared memory for it, `barrier` a named barrier of the warpgroup.
     __device__ __forceinline__ void store(const ForwardTile& tile, const ScoreRows& rows,
-                                          float tile_lambda, const float (&sums)[Shape::head_dim / 2], u32 staging,
+                                          float tile_lambda,
+                                          const float (&sums)[Shape::head_dim / 2], u32 staging,
                                           int barrier) const {
         const int warpgroup = threadIdx.x / warpgroup_threads - 1;
         const int warp = threadIdx.x / 32 % 4;

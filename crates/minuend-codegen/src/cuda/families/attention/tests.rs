@@ -118,7 +118,7 @@ impl Sizes {
 /// The kernels, each with arguments that its file takes.
 pub(super) fn checked(works: Works) -> Vec<KernelLaunch> {
     let kernels = works.steps.into_iter().map(|step| match step {
-        Work::Kernel(kernel) => kernel,
+        Work::Kernel(kernel) => *kernel,
         Work::Product(product) => panic!("{product:?}"),
     });
     let kernels: Vec<_> = kernels.collect();

@@ -79,7 +79,7 @@ impl Case {
 
     fn kernels(&self) -> Vec<KernelLaunch> {
         let found = self.run().unwrap().steps.into_iter().map(|step| match step {
-            Work::Kernel(kernel) => kernel,
+            Work::Kernel(kernel) => *kernel,
             Work::Product(product) => panic!("{product:?}"),
         });
         found.collect()
