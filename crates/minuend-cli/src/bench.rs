@@ -84,6 +84,9 @@ pub(crate) struct BenchArgs {
     /// With --attention: tokens in front of the queries' own, as in a cache
     #[arg(long, value_name = "N", default_value = "0")]
     past: u32,
+    /// With --attention: every query sees every key
+    #[arg(long)]
+    full: bool,
     /// With --attention: width of a head
     #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_1())]
     head_dim: u32,
@@ -97,7 +100,7 @@ pub(crate) struct BenchArgs {
     /// Tokens decoded behind each prompt
     #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_1())]
     new_tokens: u32,
-    /// Sequences at once
+    /// Sequences at once, of a model or with --attention
     #[arg(long, value_name = "B", default_value = "1", value_parser = at_least_1())]
     batch: u32,
     /// How often everything is measured

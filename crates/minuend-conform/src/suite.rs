@@ -1,6 +1,9 @@
 //! Every case on every device.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
 use minuend::Device;
 use minuend::ir::DType;
@@ -33,11 +36,11 @@ const MODEL: &str = "model";
 /// How far a run has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
-    /// Cases that are done.
+    /// Cases that began earlier.
     pub done: usize,
     /// All cases.
     pub total: usize,
-    /// The case that runs now.
+    /// The case that began last.
     pub case: &'a str,
 }
 
@@ -70,7 +73,8 @@ impl Suite {
         self.problems.is_empty() && self.models.is_empty()
     }
 
-    /// Runs every case on every subject that is open. Whatever goes wrong is part of the report.
+    /// Runs every case on every subject that is open, several at a time. Whatever goes wrong is part of
+    /// the report, which lists the cases in the order of the suite.
     pub fn run(&self, subjects: &[Subject], progress: &mut dyn FnMut(Progress<'_>)) -> Report {
         let open: Vec<Open<'_>> = subjects.iter().filter_map(Open::of).collect();
         let runs_problem = |problem: &&NamedProblem, on: &Open<'_>| problem.runs_on(on.device);
@@ -80,22 +84,82 @@ impl Suite {
             problems * Runner::ON_DEVICES.len() + self.models.len() * types
         };
         let total = open.iter().map(of_device).sum();
-        let mut run = Run { cases: Vec::new(), done: 0, total, progress };
-        for problem in &self.problems {
-            run.problem(problem, &open);
-        }
-        for model in &self.models {
-            for activations in ACTIVATIONS {
-                run.model(model, activations, &open);
-            }
-        }
+        let mut done = 0;
+        let cases = in_parallel(&self.jobs(), &open, &mut |case| {
+            progress(Progress { done, total, case });
+            done += 1;
+        });
         Report {
             version: VERSION,
             minuend: env!("CARGO_PKG_VERSION").to_string(),
             devices: subjects.iter().map(device_report).collect(),
-            cases: run.cases,
+            cases,
         }
     }
+
+    fn jobs(&self) -> Vec<Job<'_>> {
+        let of_model = |model| ACTIVATIONS.map(|activations| Job::Model(model, activations));
+        let problems = self.problems.iter().map(Job::Problem);
+        problems.chain(self.models.iter().flat_map(of_model)).collect()
+    }
+}
+
+/// Cases that share a reference.
+enum Job<'a> {
+    Problem(&'a NamedProblem),
+    Model(&'a ModelSource, DType),
+}
+
+impl Job<'_> {
+    fn run(&self, open: &[Open<'_>], tell: &dyn Fn(String)) -> Vec<CaseReport> {
+        let mut run = Run { cases: Vec::new(), tell };
+        match self {
+            Job::Problem(problem) => run.problem(problem, open),
+            Job::Model(model, activations) => run.model(model, *activations, open),
+        }
+        run.cases
+    }
+}
+
+/// What a thread tells.
+enum Event {
+    Starts(String),
+    Done(usize, Vec<CaseReport>),
+}
+
+/// Runs the jobs on as many threads as there are cores. Most of the time goes to the interpreter and to
+/// compilers of kernels, which use one each.
+fn in_parallel(
+    jobs: &[Job<'_>],
+    open: &[Open<'_>],
+    starts: &mut dyn FnMut(&str),
+) -> Vec<CaseReport> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    let mut cases: Vec<Vec<CaseReport>> = jobs.iter().map(|_| Vec::new()).collect();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                // Events are received until all senders are gone.
+                let tell = |case: String| drop(sender.send(Event::Starts(case)));
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(index) else { break };
+                    drop(sender.send(Event::Done(index, job.run(open, &tell))));
+                }
+            });
+        }
+        drop(sender);
+        for event in receiver {
+            match event {
+                Event::Starts(case) => starts(&case),
+                Event::Done(index, found) => cases[index] = found,
+            }
+        }
+    });
+    cases.into_iter().flatten().collect()
 }
 
 fn device_report(subject: &Subject) -> DeviceReport {
@@ -122,12 +186,10 @@ impl Open<'_> {
     }
 }
 
-/// A run so far.
-struct Run<'p> {
+/// The cases of a job so far.
+struct Run<'t> {
     cases: Vec<CaseReport>,
-    done: usize,
-    total: usize,
-    progress: &'p mut dyn FnMut(Progress<'_>),
+    tell: &'t dyn Fn(String),
 }
 
 /// What a case is called.
@@ -139,11 +201,6 @@ struct Label<'a> {
 }
 
 impl Run<'_> {
-    fn tell(&mut self, case: &str) {
-        (self.progress)(Progress { done: self.done, total: self.total, case });
-        self.done += 1;
-    }
-
     /// The interpreter runs once for all devices and runners.
     fn problem(&mut self, named: &NamedProblem, open: &[Open<'_>]) {
         let mut open = open.iter().filter(|on| named.runs_on(on.device)).peekable();
@@ -156,7 +213,7 @@ impl Run<'_> {
         });
         for Open { subject, device, accuracy } in open {
             for runner in Runner::ON_DEVICES {
-                self.tell(&format!("{} {} {}", subject.name(), named.full_name(), runner.name()));
+                (self.tell)(format!("{} {} {}", subject.name(), named.full_name(), runner.name()));
                 let (family, name) = (named.family, named.name.clone());
                 let label = Label { family, name, runner: runner.name(), subject };
                 match &made {
@@ -186,7 +243,7 @@ impl Run<'_> {
         let (name, runner) = (source.name_in(activations), MODEL);
         let opened = source.open(activations);
         for Open { subject, device, accuracy } in open {
-            self.tell(&format!("{} {MODEL}/{name}", subject.name()));
+            (self.tell)(format!("{} {MODEL}/{name}", subject.name()));
             let label = |name: String| Label { family: MODEL, name, runner, subject };
             let verdicts = match &opened {
                 Err(error) => {

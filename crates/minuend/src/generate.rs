@@ -83,7 +83,8 @@ pub fn generate(
     let (mut token_ids, mut finish) = (Vec::new(), Finish::Context);
     let started = Instant::now();
     let (mut prefill_time, mut seen) = (Duration::ZERO, 0usize);
-    model.feed_greedily(prompt, most, &mut |token| {
+    model.feed_greedily(prompt, 1, most, &mut |tokens| {
+        let Some(token) = tokens.first().copied() else { return Continue::No };
         if seen == 0 {
             prefill_time = started.elapsed();
         }

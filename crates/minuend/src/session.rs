@@ -52,15 +52,13 @@ impl ModelSession {
     }
 
     /// Gives the device the step behind a token before the token is here: the host's work on a step goes
-    /// on while the device is at the one before.
+    /// on while the device is at the one before. The first step has been given.
     fn run_ahead(
         &mut self,
         output: usize,
-        ids: &[u32],
         most: usize,
-        on_token: &mut dyn FnMut(u32) -> Continue,
+        on_tokens: &mut dyn FnMut(&[u32]) -> Continue,
     ) -> Result<(), Error> {
-        self.enqueue(ids, 1)?;
         let mut pending = self.session.start_reading(output)?;
         for chosen in 1..=most {
             let ahead = if chosen < most && self.position() < self.capacity() {
@@ -69,20 +67,17 @@ impl ModelSession {
             } else {
                 None
             };
-            let token = self.session.finish_reading(pending)?;
-            let token = token.to_i64().and_then(|ids| ids.first().copied()).unwrap_or(-1);
-            // The program gives -1 where no logit is finite.
-            let token = u32::try_from(token).map_err(|_| RequestError::NoFiniteLogit);
-            let goes_on = matches!(token, Ok(token) if on_token(token) == Continue::Yes);
+            let tokens = token_ids(self.session.finish_reading(pending)?.to_i64());
+            let goes_on = tokens.as_ref().is_ok_and(|tokens| on_tokens(tokens) == Continue::Yes);
             match ahead {
                 Some(next) if goes_on => pending = next,
                 Some(next) => {
                     // Whatever it gives: the step is taken back.
                     let _ = self.session.finish_reading(next);
                     self.session.rewind(self.session.position().saturating_sub(1));
-                    return Ok(token.map(drop)?);
+                    return Ok(tokens.map(drop)?);
                 }
-                None => return Ok(token.map(drop)?),
+                None => return Ok(tokens.map(drop)?),
             }
         }
         Ok(())
@@ -116,22 +111,22 @@ impl TokenModel for ModelSession {
             return Ok(self.feed(ids, batch)?.most_likely_tokens()?);
         };
         let tokens = self.run(ids, batch, &[output])?.and_then(|tokens| tokens.to_i64());
-        // The program gives -1 where no logit is finite.
-        let token = |id: i64| u32::try_from(id).map_err(|_| RequestError::NoFiniteLogit);
-        Ok(tokens.unwrap_or_default().into_iter().map(token).collect::<Result<_, _>>()?)
+        Ok(token_ids(tokens)?)
     }
 
     fn feed_greedily(
         &mut self,
         ids: &[u32],
+        batch: usize,
         most: usize,
-        on_token: &mut dyn FnMut(u32) -> Continue,
+        on_tokens: &mut dyn FnMut(&[u32]) -> Continue,
     ) -> Result<(), Error> {
         match self.token_output {
             Some(output) if self.session.runs_ahead() && most > 0 => {
-                self.run_ahead(output, ids, most, on_token)
+                self.enqueue(ids, batch)?;
+                self.run_ahead(output, most, on_tokens)
             }
-            _ => one_by_one(self, ids, most, on_token),
+            _ => one_by_one(self, ids, batch, most, on_tokens),
         }
     }
 
@@ -151,4 +146,10 @@ impl TokenModel for ModelSession {
     fn config(&self) -> &ModelConfig {
         &self.config
     }
+}
+
+/// Ids of chosen tokens. The program gives -1 where no logit is finite.
+fn token_ids(tokens: Option<Vec<i64>>) -> Result<Vec<u32>, RequestError> {
+    let token = |id: i64| u32::try_from(id).map_err(|_| RequestError::NoFiniteLogit);
+    tokens.unwrap_or_default().into_iter().map(token).collect()
 }

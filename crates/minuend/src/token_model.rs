@@ -53,19 +53,20 @@ pub trait TokenModel {
         Ok(self.feed(ids, batch)?.most_likely_tokens()?)
     }
 
-    /// Feeds tokens of one sequence, then again and again the most likely next token, `most` tokens being
-    /// chosen altogether. `on_token` sees each one that is chosen; when it says no, or behind the last one,
-    /// the token chosen last is not fed any more.
+    /// Feeds tokens, `ids` being `[batch, n]`, then again and again the most likely next token of each
+    /// sequence, `most` times altogether. `on_tokens` sees what is chosen, one token for each sequence;
+    /// when it says no, or behind the last time, what was chosen last is not fed any more.
     ///
     /// # Errors
     /// As [`TokenModel::feed_greedy`].
     fn feed_greedily(
         &mut self,
         ids: &[u32],
+        batch: usize,
         most: usize,
-        on_token: &mut dyn FnMut(u32) -> Continue,
+        on_tokens: &mut dyn FnMut(&[u32]) -> Continue,
     ) -> Result<(), Error> {
-        one_by_one(self, ids, most, on_token)
+        one_by_one(self, ids, batch, most, on_tokens)
     }
 
     /// Forgets all tokens.
@@ -85,14 +86,14 @@ pub trait TokenModel {
 pub(crate) fn one_by_one<M: TokenModel + ?Sized>(
     model: &mut M,
     ids: &[u32],
+    batch: usize,
     most: usize,
-    on_token: &mut dyn FnMut(u32) -> Continue,
+    on_tokens: &mut dyn FnMut(&[u32]) -> Continue,
 ) -> Result<(), Error> {
     let mut next = ids.to_vec();
     for _ in 0..most {
-        next = model.feed_greedy(&next, 1)?;
-        let token = next.first().copied().ok_or(RequestError::NoFiniteLogit)?;
-        if on_token(token) == Continue::No {
+        next = model.feed_greedy(&next, batch)?;
+        if on_tokens(&next) == Continue::No {
             break;
         }
     }

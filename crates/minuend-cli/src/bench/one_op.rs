@@ -1,7 +1,7 @@
 //! How long one op takes on a device, with and without copies.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use minuend::ir::{DType, Emit, Graph, SymbolTable, TensorType, TypeError, ValueId};
 use minuend::{
@@ -19,6 +19,15 @@ const RUNS: u32 = 10;
 
 /// Runs before what is resident is timed.
 const WARM_UP: u32 = 20;
+
+/// Bytes of operands beyond which no cache holds them all.
+const UNCACHED_BYTES: usize = 192 << 20;
+
+/// Most instances of an op in a program.
+const MAX_INSTANCES: usize = 32;
+
+/// Time that a program of several instances may take.
+const PROGRAM_TIME: Duration = Duration::from_millis(20);
 
 /// An op, what it is applied to, and its arithmetic.
 pub(super) struct OneOp {
@@ -46,10 +55,22 @@ pub(super) struct OpTensor {
 }
 
 impl OpTensor {
-    /// Values from -1 to 1 without a pattern along any axis, as stored.
-    fn bytes(&self) -> Vec<u8> {
+    fn name_in(&self, instance: usize) -> String {
+        format!("{}{instance}", self.name)
+    }
+
+    fn size_in_bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.bytes() as usize
+    }
+
+    /// Values from -1 to 1 that look random, other ones for each seed, as stored. A regular pattern would
+    /// be multiplied with less power, and so faster.
+    fn bytes(&self, seed: u64) -> Vec<u8> {
         let count: usize = self.shape.iter().product();
-        let values = (0..count).map(|index| ((index * 7919) % 2003) as f32 / 1001.0 - 1.0);
+        let values = (0..count as u64).map(|index| {
+            let word = scrambled(index ^ seed << 40);
+            (word >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        });
         match self.dtype {
             DType::F16 => values.flat_map(|x| half::f16::from_f32(x).to_le_bytes()).collect(),
             DType::Bf16 => values.flat_map(|x| half::bf16::from_f32(x).to_le_bytes()).collect(),
@@ -60,8 +81,15 @@ impl OpTensor {
     }
 }
 
+/// Spreads neighbouring numbers over 64 bits: the finaliser of SplitMix64.
+fn scrambled(index: u64) -> u64 {
+    let word = (index ^ index >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^ word >> 31
+}
+
 /// Tensors by name.
-struct Resident(HashMap<&'static str, StoredTensor>);
+struct Resident(HashMap<String, StoredTensor>);
 
 impl WeightSource for Resident {
     fn stored(&self, name: &str) -> Option<StoredTensor> {
@@ -75,13 +103,19 @@ struct Loaded {
     arguments: Vec<HostTensor>,
 }
 
-fn load(op: &OneOp, device: &dyn Device, is_resident: bool) -> Result<Loaded, Failure> {
+fn load(
+    op: &OneOp,
+    device: &dyn Device,
+    is_resident: bool,
+    instances: usize,
+) -> Result<Loaded, Failure> {
     let (mut arguments, mut resident) = (Vec::new(), HashMap::new());
-    for tensor in &op.tensors {
-        let bytes = tensor.bytes();
+    let of_instance = |instance| op.tensors.iter().map(move |tensor| (instance, tensor));
+    for (number, (instance, tensor)) in (0..instances).flat_map(of_instance).enumerate() {
+        let bytes = tensor.bytes(number as u64);
         if tensor.is_weight || is_resident {
             let (dtype, shape, data) = (tensor.dtype, tensor.shape.clone(), bytes.into());
-            resident.insert(tensor.name, StoredTensor { dtype, shape, data });
+            resident.insert(tensor.name_in(instance), StoredTensor { dtype, shape, data });
         } else {
             let tokens = bytes.len();
             let ragged = RequestError::RaggedBatch { tokens, batch: 1 };
@@ -89,30 +123,44 @@ fn load(op: &OneOp, device: &dyn Device, is_resident: bool) -> Result<Loaded, Fa
                 .push(HostTensor::from_bytes(tensor.dtype, &tensor.shape, bytes).ok_or(ragged)?);
         }
     }
-    let graph = graph(op, is_resident).map_err(minuend::ModelError::from)?;
+    let graph = graph(op, is_resident, instances).map_err(minuend::ModelError::from)?;
     let program = minuend::compile(graph, device.target(), &CompileOptions::default())?.program;
     let found = program.launches_of(op.op);
-    if found != 1 {
-        return Err(Failure::NotFused { op: op.op, found, expected: 1 });
+    if found != instances {
+        return Err(Failure::NotFused { op: op.op, found, expected: instances });
     }
     let session = minuend::load_checked(device, program, &Resident(resident))?.session(0)?;
     Ok(Loaded { session, arguments })
 }
 
-fn graph(op: &OneOp, is_resident: bool) -> Result<Graph, TypeError> {
+/// Independent instances of the op, each with tensors of its own.
+fn graph(op: &OneOp, is_resident: bool, instances: usize) -> Result<Graph, TypeError> {
     let mut graph = Graph::new(op.op, SymbolTable::default());
-    let mut values = Vec::new();
-    for tensor in &op.tensors {
-        let ty = TensorType::fixed(tensor.dtype, &tensor.shape);
-        values.push(if tensor.is_weight || is_resident {
-            graph.weight(tensor.name, ty)?
-        } else {
-            graph.argument(tensor.name, ty)?
-        });
+    let mut results = Vec::new();
+    for instance in 0..instances {
+        let mut values = Vec::new();
+        for tensor in &op.tensors {
+            let ty = TensorType::fixed(tensor.dtype, &tensor.shape);
+            let name = tensor.name_in(instance);
+            values.push(if tensor.is_weight || is_resident {
+                graph.weight(&name, ty)?
+            } else {
+                graph.argument(&name, ty)?
+            });
+        }
+        results.push((op.emit)(&mut graph, &values)?);
     }
-    let result = (op.emit)(&mut graph, &values)?;
-    graph.set_return(&[result], &[])?;
+    graph.set_return(&results, &[])?;
     Ok(graph)
+}
+
+/// As many instances as take more memory than caches hold, so that each run reads its operands from
+/// memory; fewer where a program of them would take long.
+fn instances(op: &OneOp, time: Duration) -> usize {
+    let bytes: usize = op.tensors.iter().map(OpTensor::size_in_bytes).sum();
+    let in_time = PROGRAM_TIME.as_nanos() / time.as_nanos().max(1);
+    let in_time = usize::try_from(in_time).unwrap_or(MAX_INSTANCES).clamp(1, MAX_INSTANCES);
+    UNCACHED_BYTES.div_ceil(bytes.max(1)).min(in_time)
 }
 
 /// Measures what `op` makes for the target of the device. `started` is when the process began.
@@ -123,7 +171,7 @@ pub(super) fn measure(
 ) -> Result<(), Failure> {
     let device = args.device.open()?;
     let op = &op(device.target())?;
-    let mut loaded = load(op, &*device, false)?;
+    let mut loaded = load(op, &*device, false, 1)?;
     loaded.session.run(&loaded.arguments)?;
     let first_result_ms = millis(started.elapsed());
     let runs = args.repeats.saturating_mul(RUNS);
@@ -134,7 +182,9 @@ pub(super) fn measure(
             loaded.session.run(&loaded.arguments)?;
             times.push(started.elapsed());
         }
-        let mut resident = load(op, &*device, true)?;
+        let best = times.iter().min().copied().unwrap_or_default();
+        let instances = instances(op, best);
+        let mut resident = load(op, &*device, true, instances)?;
         // Behind a warm-up that brings a GPU to its clock rate, runs follow each other without waiting
         // for results.
         for _ in 0..WARM_UP {
@@ -148,7 +198,7 @@ pub(super) fn measure(
                 resident.session.run_for(&[], &[])?;
             }
             resident.session.synchronize()?;
-            per_run.push(started.elapsed() / RUNS);
+            per_run.push(started.elapsed() / (RUNS * instances as u32));
         }
         Ok::<_, Failure>((times, median(&per_run)))
     })?;

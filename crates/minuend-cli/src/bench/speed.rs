@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use minuend::ir::DType;
-use minuend::{CompileOptions, CompiledModel, LogitRows, Model, ModelSession, TokenModel};
+use minuend::{
+    CompileOptions, CompiledModel, Continue, LogitRows, Model, ModelSession, TokenModel,
+};
 use serde_json::json;
 
 use super::{BenchArgs, median, memory};
@@ -72,7 +74,9 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
             "batch": batch,
             "repeats": args.repeats,
             "prefill_tokens_per_s": prefill,
+            "prefill_ms": millis(speed.prefill),
             "decode_tokens_per_s": decode,
+            "decode_ms_per_step": millis(speed.decode) / new.max(1) as f64,
             "enqueue_ms_per_step": millis(speed.enqueue),
             "weight_bytes_per_step": sizes.per_step,
             "decode_gb_per_s": read_rate / GIGA,
@@ -94,8 +98,8 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
     );
     output::print(&format!(
         "{}: {} parameters on {} in {}, batch {batch}\n\
-         prefill   {prefill:>9.1} tokens/s  ({prompt} tokens)\n\
-         decode    {decode:>9.1} tokens/s  ({new} tokens)\n\
+         prefill   {prefill:>9.1} tokens/s  ({prompt} tokens in {:.2} ms)\n\
+         decode    {decode:>9.1} tokens/s  ({new} steps of {:.3} ms)\n\
          enqueue   {:>9.3} ms of host time a step, the device not waited for\n\
          read      {:>9.2} GB/s of weights, {} each step\n\
          copy      {:>9.2} GB/s, ratio {:.2}\n\
@@ -106,6 +110,8 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
         count(parameters),
         compiled.device,
         compiled.activations,
+        millis(speed.prefill),
+        millis(speed.decode) / new.max(1) as f64,
         millis(speed.enqueue),
         read_rate / GIGA,
         bytes(sizes.per_step),
@@ -156,15 +162,17 @@ fn run(args: &BenchArgs, session: &mut ModelSession) -> Result<Speed, Failure> {
     for round in 0..=args.repeats {
         session.reset();
         let started = Instant::now();
-        session.feed_greedy(&prompt, batch)?;
-        let prefill_time = started.elapsed();
-        let started = Instant::now();
-        for step in 0..args.new_tokens {
-            session.feed_greedy(&ids(1, u64::from(step) << 32), batch)?;
-        }
+        let mut prefill_time = None;
+        // The token behind the prompt, and one behind each step.
+        let most = args.new_tokens as usize + 1;
+        session.feed_greedily(&prompt, batch, most, &mut |_| {
+            prefill_time.get_or_insert_with(|| started.elapsed());
+            Continue::Yes
+        })?;
+        let prefill_time = prefill_time.unwrap_or_default();
         if round > 0 {
             prefill_times.push(prefill_time);
-            decode_times.push(started.elapsed());
+            decode_times.push(started.elapsed().saturating_sub(prefill_time));
         }
     }
     session.reset();

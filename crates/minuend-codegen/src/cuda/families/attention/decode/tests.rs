@@ -62,7 +62,12 @@ fn every_shape_has_room_on_every_architecture() {
                 for paired in [false, true] {
                     let sizes = Sizes { dim, value_dim: dim, queries, paired, ..DECODE };
                     let (kernel, _) = chosen(sizes, &limits).unwrap();
-                    assert_ne!(Some(kernel.spec.template), SIMT, "{sizes:?} on {}", arch.compiler_name);
+                    assert_ne!(
+                        Some(kernel.spec.template),
+                        SIMT,
+                        "{sizes:?} on {}",
+                        arch.compiler_name
+                    );
                 }
             }
         }
