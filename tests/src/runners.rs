@@ -10,12 +10,12 @@ pub fn cpu() -> &'static dyn Device {
     &**CPU.get_or_init(|| minuend::open_device("cpu", 2).unwrap())
 }
 
-/// Every adapter of this machine by the portable target, opened; none, which is told, if there is no
-/// driver for one.
-pub fn adapters() -> Vec<Arc<dyn Device>> {
+/// Every GPU of this machine, opened: adapters of the portable target, CUDA devices. None, which is told,
+/// if there is no driver for one.
+pub fn gpus() -> Vec<Arc<dyn Device>> {
     let infos = minuend::devices().unwrap();
     let names = infos.iter().map(|info| info.name.as_str());
-    let names: Vec<&str> = names.filter(|name| name.starts_with("wgpu")).collect();
+    let names: Vec<&str> = names.filter(|name| *name != "cpu").collect();
     if names.is_empty() {
         eprintln!("skipped: no adapter");
     }

@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Work that is over sooner shows nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -47,6 +47,29 @@ pub(crate) fn counted<T>(work: impl FnOnce(&mut dyn FnMut(usize, usize, &str)) -
         bar.set_length(total as u64);
         bar.set_position(done as u64);
         bar.set_message(part.to_string());
+    });
+    bar.finish_and_clear();
+    result
+}
+
+/// Loads weights. If that takes longer than a second and stderr is a terminal, a bar shows how many bytes
+/// of how many are loaded.
+pub(crate) fn loading<T>(work: impl FnOnce(&dyn Fn(u64, u64)) -> T) -> T {
+    if !io::stderr().is_terminal() {
+        return work(&|_, _| {});
+    }
+    let started = Instant::now();
+    let bar = ProgressBar::hidden();
+    let style = "loading {bar:30} {bytes}/{total_bytes} ({bytes_per_sec})";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    let result = work(&|done, total| {
+        if started.elapsed() > PATIENCE && bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        bar.set_length(total);
+        bar.set_position(done);
     });
     bar.finish_and_clear();
     result

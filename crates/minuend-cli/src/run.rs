@@ -82,8 +82,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 
     let device = args.device.open()?;
     let started = Instant::now();
-    let compiled = progress::during("compiling", || {
-        model.compile(&*device, LogitRows::Last, &CompileOptions::default())
+    let compiled = progress::loading(|loaded| {
+        let options = CompileOptions::default();
+        model.compile_reporting(&*device, LogitRows::Last, &options, loaded)
     })?;
     output::log_device_notes(&*device);
     let compile_time = started.elapsed().saturating_sub(compiled.load_time);

@@ -130,7 +130,10 @@ fn run(model: &Model, expected: &ExpectedOutputs, args: &VerifyArgs) -> Result<V
         return Ok(Verified { device: INTERPRETER.to_string(), dtype, tolerance, checks });
     }
     let device = open_device(&args.device)?;
-    let compiled = model.compile(&*device, LogitRows::All, &CompileOptions::default())?;
+    let compiled = progress::loading(|loaded| {
+        let options = CompileOptions::default();
+        model.compile_reporting(&*device, LogitRows::All, &options, loaded)
+    })?;
     output::log_device_notes(&*device);
     let dtype = compiled.activations;
     let rounds = dtype == DType::F32 && device.rounds_products();

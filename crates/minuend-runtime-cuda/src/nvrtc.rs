@@ -15,7 +15,7 @@ pub enum NvrtcError {
     #[error(transparent)]
     Missing(#[from] MissingLibrary),
     /// The compiler refused the text or an option.
-    #[error("{file} ({label}): {log}")]
+    #[error("{file}: {log}")]
     Refused {
         /// The kernel file.
         file: String,

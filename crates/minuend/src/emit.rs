@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use minuend_codegen::cuda::KernelSource;
 use minuend_codegen::{KernelText, LaunchPlaces, Target};
 use minuend_plan::{BoundProgram, BoundStep, BoundTensor, Program};
-use minuend_runtime_cuda::nvrtc::Nvrtc;
+use minuend_runtime_cuda::nvrtc::{Nvrtc, NvrtcError};
 
 use crate::error::CompileError;
 
@@ -49,5 +49,6 @@ pub fn machine_code(kernel: &KernelText) -> Result<Option<Vec<u8>>, CompileError
     let Ok(nvrtc) = Nvrtc::load() else { return Ok(None) };
     let source = KernelSource::of_text(kernel);
     let compiled = nvrtc.compile(&source, false);
-    compiled.map(|code| Some(code.cubin)).map_err(|error| CompileError::Machine(error.to_string()))
+    let failed = |error: NvrtcError| CompileError::Machine(format!("{}: {error}", kernel.label));
+    compiled.map(|code| Some(code.cubin)).map_err(failed)
 }

@@ -36,6 +36,7 @@ mod inspect;
 mod interpreted;
 mod model;
 mod random_weights;
+mod reporting_weights;
 mod sampling;
 mod session;
 mod token_model;

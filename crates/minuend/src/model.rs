@@ -15,6 +15,7 @@ use crate::compile::{CompileOptions, Compiled, compile};
 use crate::error::Error;
 use crate::interpreted::InterpretedModel;
 use crate::random_weights::RandomWeights;
+use crate::reporting_weights::ReportingWeights;
 use crate::session::ModelSession;
 
 /// A language model that is not compiled yet.
@@ -135,14 +136,30 @@ impl Model {
         rows: LogitRows,
         options: &CompileOptions,
     ) -> Result<CompiledModel, Error> {
+        self.compile_reporting(device, rows, options, &|_, _| {})
+    }
+
+    /// As [`Model::compile`]; `loaded` sees how many bytes of how many are given to the device before each
+    /// tensor.
+    ///
+    /// # Errors
+    /// As [`Model::compile`].
+    pub fn compile_reporting(
+        &self,
+        device: &dyn Device,
+        rows: LogitRows,
+        options: &CompileOptions,
+        loaded: &dyn Fn(u64, u64),
+    ) -> Result<CompiledModel, Error> {
         let activations = self.activation_dtype(device.target())?;
         let Compiled { program, report, time, plan_time, .. } =
             compile(self.graph_in(rows, activations)?, device.target(), options)?;
         let started = Instant::now();
+        let weights = ReportingWeights::new(self, &program, loaded);
         let executable = if options.without_canary {
-            Executable::load(device, program, self)?
+            Executable::load(device, program, &weights)?
         } else {
-            load_checked(device, program, self)?
+            load_checked(device, program, &weights)?
         };
         Ok(CompiledModel {
             config: self.config.clone(),

@@ -49,8 +49,9 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
     let started = Instant::now();
     model.graph_for(device.target(), LogitRows::Last)?;
     let graph_time = started.elapsed();
-    let compiled = progress::during("compiling", || {
-        model.compile(&*device, LogitRows::Last, &CompileOptions::default())
+    let compiled = progress::loading(|loaded| {
+        let options = CompileOptions::default();
+        model.compile_reporting(&*device, LogitRows::Last, &options, loaded)
     })?;
     output::log_device_notes(&*device);
     let mut session = compiled.session(prompt + new)?;

@@ -40,6 +40,29 @@ fn a_device_must_have_the_type_of_activations() {
 }
 
 #[test]
+fn the_cpu_has_no_kernel_text() {
+    let model = shakespeare();
+    let text = error(&["compile", arg(&model), "--emit", "kernels", "--target", "cpu"]);
+    names(&text, &["target cpu", "no kernel text", "expected wgsl or a cuda target"]);
+    let text = error(&["compile", arg(&model), "--target", "cuda-sm75"]);
+    names(&text, &["cuda-sm75", "cuda-sm80", "cuda-sm90a"]);
+}
+
+#[test]
+fn cuda_says_what_is_missing() {
+    let model = shakespeare();
+    // On a machine that has it, one more than there are is still missing.
+    let text = run_error(&model, &["--device", "cuda:1000"]);
+    names(&text, &["device cuda"]);
+    assert!(
+        text.contains("the CUDA driver was not found") || text.contains("there is no GPU 1000"),
+        "{text}"
+    );
+    names(&run_error(&model, &["--device", "cuda:first"]), &["cuda:first", "cuda:INDEX"]);
+    names(&run_error(&model, &["--device", "cpu", "--variant", "wgmma"]), &["wgmma", "plain"]);
+}
+
+#[test]
 fn a_model_type_must_be_known() {
     let model = copy_of(&fixture("tiny-diffv2"));
     let path = model.path().join("config.json");

@@ -13,7 +13,7 @@ use minuend::{
     WeightSource,
 };
 use minuend_tests::models;
-use minuend_tests::runners::{adapters, cpu};
+use minuend_tests::runners::{cpu, gpus};
 
 /// Tensors by name.
 #[derive(Default)]
@@ -36,7 +36,7 @@ fn load(device: &dyn Device, weights: &Table, build: impl Fn(&mut Graph) -> Valu
 
 #[test]
 fn threads_share_an_executable() {
-    for device in adapters() {
+    for device in gpus() {
         let model = Model::open(models::fixture("tiny-diffv2")).unwrap();
         let options = CompileOptions::default();
         let compiled = model.compile(&*device, LogitRows::All, &options).unwrap();
@@ -63,7 +63,7 @@ fn threads_share_an_executable() {
 
 #[test]
 fn an_index_outside_of_its_axis_is_an_error_and_the_session_goes_on() {
-    for device in adapters() {
+    for device in gpus() {
         let executable = load(&*device, &Table::default(), |graph| {
             let data = TensorType::fixed(DType::F32, &[5, 3]);
             let data = graph.argument("data", data).unwrap();
@@ -87,7 +87,7 @@ fn an_index_outside_of_its_axis_is_an_error_and_the_session_goes_on() {
 
 #[test]
 fn a_tensor_beyond_the_largest_binding_is_an_error_with_the_numbers() {
-    for device in adapters() {
+    for device in gpus() {
         // 3 GiB: more than any adapter binds at once, and never allocated.
         let elements = 768usize << 20;
         let mut graph = Graph::new("g", SymbolTable::default());
@@ -132,7 +132,7 @@ fn a_weight_beyond_the_largest_binding_is_read_in_parts() {
         session.run(std::slice::from_ref(&ids)).unwrap().remove(0).to_f32().unwrap()
     };
     let mut expected = None;
-    for device in adapters() {
+    for device in gpus() {
         let expected = expected.get_or_insert_with(|| run(cpu()));
         let found = run(&*device);
         assert_eq!(found.len(), 3 * rows);
