@@ -28,7 +28,8 @@ Text goes to stdout as it is produced, without the prompt; speeds go to stderr.
 JSON keys: prompt_ids, token_ids, text, device, dtype (of the activations), finish
 (end_of_text, length or context), load_ms (files and device), compile_ms (graph,
 passes and plan), prefill_ms, decode_tokens_per_s (null without a decode step),
-peak_bytes (weights, cache, arena and arguments).
+peak_bytes (what the device counts as allocated at most; where it does not count,
+weights, cache, arena and arguments).
 
 Example:
   minuend run examples/models/shakespeare-diffv2 --prompt \"ROMEO:\" --temperature 0.8 --seed 7";
@@ -114,7 +115,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
             "compile_ms": millis(compile_time),
             "prefill_ms": millis(generation.prefill_time),
             "decode_tokens_per_s": generation.decode_tokens_per_s(),
-            "peak_bytes": program.weight_bytes() + session.runtime().allocated_bytes(),
+            "peak_bytes": device.peak_bytes().unwrap_or_else(|| {
+                program.weight_bytes() + session.runtime().allocated_bytes()
+            }),
         }));
     }
     log_speed(&compiled, &generation, prompt.len(), load_time + compile_time);

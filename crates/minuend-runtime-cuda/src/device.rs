@@ -130,11 +130,6 @@ impl CudaDevice {
         let shared = Shared { gpu, kernels, products, limits, notes: Mutex::default() };
         Ok(CudaDevice { shared: Arc::new(shared), target })
     }
-
-    /// Most bytes of device memory that were allocated at once.
-    pub fn peak_bytes(&self) -> u64 {
-        self.shared.gpu.peak_bytes()
-    }
 }
 
 impl Device for CudaDevice {
@@ -153,6 +148,10 @@ impl Device for CudaDevice {
         }
         notes.extend(self.shared.kernels.warnings());
         notes
+    }
+
+    fn peak_bytes(&self) -> Option<u64> {
+        Some(self.shared.gpu.peak_bytes())
     }
 
     fn is_checked_at_load(&self) -> bool {

@@ -164,6 +164,11 @@ pub trait Device: Send + Sync {
         Vec::new()
     }
 
+    /// Most bytes of its memory that this program had allocated at once, where the device counts them.
+    fn peak_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// True if a driver of the machine compiles the kernels, so that each load should check them with
     /// golden cases. False where kernels are functions of this program, which its own tests cover.
     fn is_checked_at_load(&self) -> bool {

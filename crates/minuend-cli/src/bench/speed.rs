@@ -86,6 +86,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
             "cache_bytes": sizes.cache,
             "arena_bytes": sizes.arena,
             "computed_peak_bytes": computed,
+            "device_peak_bytes": device.peak_bytes(),
             "resident_peak_bytes": speed.resident_bytes,
             "graph_ms": millis(graph_time),
             "passes_ms": millis(passes_time),
@@ -97,6 +98,9 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
         || "not told by this system".to_string(),
         |peak| format!("{} ({:.2} x computed)", bytes(peak), peak as f64 / computed.max(1) as f64),
     );
+    let on_device = device
+        .peak_bytes()
+        .map_or_else(String::new, |peak| format!("device    {} allocated at most\n", bytes(peak)));
     output::print(&format!(
         "{}: {} parameters on {} in {}, batch {batch}\n\
          prefill   {prefill:>9.1} tokens/s  ({prompt} tokens in {:.2} ms)\n\
@@ -105,6 +109,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
          read      {:>9.2} GB/s of weights, {} each step\n\
          copy      {:>9.2} GB/s, ratio {:.2}\n\
          memory    {} = weights {} + cache {} + arena {}\n\
+         {on_device}\
          resident  {resident}\n\
          compile   graph {:.1} ms, passes {:.1} ms, plan {:.1} ms, load {:.1} ms\n",
         args.subject(),
