@@ -56,10 +56,10 @@ static_assert(Shape::shared_bytes <= SHARED_BYTES, "the launch gives less than t
 
 // Strides: batches, heads, tokens. Block i along x has chunk keys from first_key + i * chunk on.
 extern "C" __global__ __launch_bounds__(32 * RINGS * ROW_WARPS, 1) void decode_async(
-    const ELEMENT* __restrict__ q, const minuend::Strides q_strides,
-    const ELEMENT* __restrict__ k, const minuend::Strides k_strides,
-    const ELEMENT* __restrict__ v, const minuend::Strides v_strides,
-    const ELEMENT* __restrict__ lambda, const minuend::Strides lambda_strides,
+    const ELEMENT* q, const minuend::Strides q_strides,
+    const ELEMENT* k, const minuend::Strides k_strides,
+    const ELEMENT* v, const minuend::Strides v_strides,
+    const ELEMENT* lambda, const minuend::Strides lambda_strides,
     ELEMENT* __restrict__ out, const minuend::Strides out_strides, float* vectors,
     float* logsumexps, unsigned int* counters, int keys, int reach, int window, int first_key,
     int chunk, float scale_log2) {

@@ -62,9 +62,9 @@ static_assert(Shape::shared_bytes <= SHARED_BYTES, "the launch gives less than t
 // heads and batches; a copy moves 16 keys. Block i along x has chunk keys from first_key + i * chunk
 // on.
 extern "C" __global__ __launch_bounds__(32 * RINGS * ROW_WARPS, 1) void decode_bulk(
-    const ELEMENT* __restrict__ q, const minuend::Strides q_strides,
+    const ELEMENT* q, const minuend::Strides q_strides,
     const __grid_constant__ minuend::TensorMap k_map,
-    const __grid_constant__ minuend::TensorMap v_map, const ELEMENT* __restrict__ lambda,
+    const __grid_constant__ minuend::TensorMap v_map, const ELEMENT* lambda,
     const minuend::Strides lambda_strides, ELEMENT* __restrict__ out,
     const minuend::Strides out_strides, float* vectors, float* logsumexps,
     unsigned int* counters, int keys, int reach, int window, int first_key, int chunk,

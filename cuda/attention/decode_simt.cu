@@ -7,6 +7,7 @@
 // lane i has elements i * WIDTH .. of every 32 * WIDTH, of the queries and of the sums too.
 
 #include "minuend/attention/merge.cuh"
+#include "minuend/dependency.cuh"
 #include "minuend/floats.cuh"
 #include "minuend/online_softmax.cuh"
 #include "minuend/types.cuh"
@@ -218,10 +219,10 @@ struct WarpRows {
 // chunk keys from first_key + i * chunk on. Splits leave vectors [splits, rows, columns] and
 // logsumexps [splits, rows] for every block along y and z, ROWS rows apart.
 extern "C" __global__ __launch_bounds__(32 * WARPS, 1) void decode_simt(
-    const ELEMENT* __restrict__ q, const minuend::Strides q_strides,
-    const ELEMENT* __restrict__ k, const minuend::Strides k_strides,
-    const ELEMENT* __restrict__ v, const minuend::Strides v_strides,
-    const ELEMENT* __restrict__ lambda, const minuend::Strides lambda_strides,
+    const ELEMENT* q, const minuend::Strides q_strides,
+    const ELEMENT* k, const minuend::Strides k_strides,
+    const ELEMENT* v, const minuend::Strides v_strides,
+    const ELEMENT* lambda, const minuend::Strides lambda_strides,
     ELEMENT* __restrict__ out, const minuend::Strides out_strides, float* vectors,
     float* logsumexps, unsigned int* counters, int group, int queries, int row_blocks, int keys,
     int reach, int window, int first_key, int chunk, float scale) {
@@ -230,6 +231,7 @@ extern "C" __global__ __launch_bounds__(32 * WARPS, 1) void decode_simt(
     __shared__ float2 row_sums[warps * ROWS];
     __shared__ unsigned int flag;
 
+    minuend::let_next_start();
     const int lane = threadIdx.x % 32;
     const int warp = threadIdx.x / 32;
     const int kv_head = blockIdx.y / row_blocks;
@@ -260,6 +262,7 @@ extern "C" __global__ __launch_bounds__(32 * WARPS, 1) void decode_simt(
         }
     };
 
+    minuend::wait_for_previous();
     int at = begin + warp * step_keys;
     load_keys(at);
     load_values(at);

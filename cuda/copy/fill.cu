@@ -1,4 +1,5 @@
 // Writes one value to every element of a dense tensor, as many bytes at once as its place allows.
+#include "minuend/dependency.cuh"
 #include "minuend/index.cuh"
 #include "minuend/types.cuh"
 
@@ -30,6 +31,8 @@ __device__ __forceinline__ Unit repeated(u64 bits) {
 // `bits` is the value repeated up to eight bytes.
 extern "C" __global__ void __launch_bounds__(256) fill(void* to, long long bits, int units) {
     const u32 unit = blockIdx.x * blockDim.x + threadIdx.x;
+    let_next_start();
+    wait_for_previous();
     if (unit < u32(units)) {
         static_cast<Unit<UNIT_BYTES>*>(to)[unit] = repeated<Unit<UNIT_BYTES>>(u64(bits));
     }

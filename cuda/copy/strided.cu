@@ -1,5 +1,6 @@
 // Copies between tensors of one shape with any strides. Sizes and strides are in units, which are
 // elements or several neighbours at once.
+#include "minuend/dependency.cuh"
 #include "minuend/index.cuh"
 #include "minuend/types.cuh"
 
@@ -21,17 +22,23 @@ extern "C" __global__ void __launch_bounds__(256) strided(const void* from, void
     using namespace minuend;
     using Unit = Unit<UNIT_BYTES>;
     static_assert(sizeof(Unit) == UNIT_BYTES, "a unit has no padding");
+    let_next_start();
     // Below 2^31 + 256 PER_THREAD, also for threads behind the last unit.
     const u32 first = blockIdx.x * blockDim.x * PER_THREAD + threadIdx.x;
     Unit held[PER_THREAD];
+    i64 from_offsets[PER_THREAD];
     i64 offsets[PER_THREAD];
 #pragma unroll
     for (int i = 0; i < PER_THREAD; ++i) {
-        const u32 unit = first + i * blockDim.x;
-        if (unit < u32(units)) {
-            const Index<RANK> index = index_of<RANK>(unit, shape);
-            held[i] = static_cast<const Unit*>(from)[offset_of(index, from_strides)];
-            offsets[i] = offset_of(index, to_strides);
+        const Index<RANK> index = index_of<RANK>(first + i * blockDim.x, shape);
+        from_offsets[i] = offset_of(index, from_strides);
+        offsets[i] = offset_of(index, to_strides);
+    }
+    wait_for_previous();
+#pragma unroll
+    for (int i = 0; i < PER_THREAD; ++i) {
+        if (first + i * blockDim.x < u32(units)) {
+            held[i] = static_cast<const Unit*>(from)[from_offsets[i]];
         }
     }
 #pragma unroll

@@ -2,6 +2,7 @@
 // are written, by way of shared memory: both sides are moved along what is dense there.
 //
 // A thread block moves one tile. Sizes and strides are in elements.
+#include "minuend/dependency.cuh"
 #include "minuend/index.cuh"
 #include "minuend/types.cuh"
 
@@ -30,6 +31,7 @@ extern "C" __global__ void __launch_bounds__(256) transpose(const void* from, vo
                                                             const minuend::Strides from_strides,
                                                             const minuend::Strides to_strides) {
     using namespace minuend;
+    let_next_start();
     // One element more than a tile's row, so that a column lies in many banks.
     __shared__ Element tile[TILE][TILE + 1];
     const u32 row_tiles = (u32(rows) + TILE - 1) / TILE;
@@ -44,6 +46,7 @@ extern "C" __global__ void __launch_bounds__(256) transpose(const void* from, vo
 
     const int along = int(threadIdx.x) % TILE;
     const int across = int(threadIdx.x) / TILE;
+    wait_for_previous();
 #pragma unroll
     for (int i = 0; i < TILE; i += STEP) {
         const int row = first_row + along;

@@ -4,6 +4,7 @@
 // A thread computes LANES neighbours along the last axis, one item. Sizes are in items along that
 // axis, and strides are from item to item: a vector of an operand is LANES elements further, a
 // repeated element is where it was.
+#include "minuend/dependency.cuh"
 #include "minuend/generated.cuh"
 #include "minuend/index.cuh"
 #include "minuend/operands.cuh"
@@ -72,13 +73,15 @@ extern "C" __global__ void __launch_bounds__(256) chain(
     const minuend::Strides strides2, const minuend::Strides strides3,
     const minuend::Strides strides4, const minuend::Strides strides5,
     const minuend::Strides strides6, const minuend::Strides strides7) {
+    let_next_start();
     // Below 2^31 + 256.
     const u32 item = blockIdx.x * blockDim.x + threadIdx.x;
-    if (item >= u32(items)) {
-        return;
-    }
     const Operand operands[] = {{x0, strides0}, {x1, strides1}, {x2, strides2}, {x3, strides3},
                                 {x4, strides4}, {x5, strides5}, {x6, strides6}, {x7, strides7}};
     const Index<RANK> index = index_of<RANK>(item, shape);
+    wait_for_previous();
+    if (item >= u32(items)) {
+        return;
+    }
     static_cast<Vector<Result, LANES>*>(result)[item] = compute<0>(Operands{}, operands, index);
 }

@@ -2,6 +2,7 @@
 // thread moves one unit of a row, an element or several neighbours at once.
 //
 // An index outside the axis is counted, once, and gives zeros.
+#include "minuend/dependency.cuh"
 #include "minuend/index.cuh"
 #include "minuend/types.cuh"
 
@@ -21,13 +22,15 @@ extern "C" __global__ void __launch_bounds__(256) rows(const void* data, const v
     using namespace minuend;
     using Unit = Unit<UNIT_BYTES>;
     static_assert(sizeof(Unit) == UNIT_BYTES, "a unit has no padding");
+    let_next_start();
     const u32 unit = blockIdx.x * blockDim.x + threadIdx.x;
-    if (unit >= u32(units)) {
-        return;
-    }
     const u32 result_row = unit / u32(row_units);
     const u32 in_row = unit - result_row * u32(row_units);
     const u32 outer = result_row / u32(count);
+    wait_for_previous();
+    if (unit >= u32(units)) {
+        return;
+    }
     const i64 index = static_cast<const INDEX*>(indices)[result_row - outer * u32(count)];
     Unit value{};
     if (0 <= index && index < rows) {

@@ -6,6 +6,7 @@
 // back only what it copied itself; the lhs comes from the first-level cache.
 
 #include "minuend/async_copy.cuh"
+#include "minuend/dependency.cuh"
 #include "minuend/elementary.cuh"
 #include "minuend/matmul.cuh"
 #include "minuend/types.cuh"
@@ -56,7 +57,7 @@ __device__ __forceinline__ float sum_of_warp(float x) {
 // silu(sum of column) * (sum of column + columns). Of the block's warps, `parts` neighbours share
 // k. Dynamic shared memory: RING_BYTES for each warp.
 extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 2) void matmul_few_rows(
-    const float* __restrict__ lhs, const WEIGHT* __restrict__ weight, float* __restrict__ out,
+    const float* lhs, const WEIGHT* __restrict__ weight, float* __restrict__ out,
     const int rows, const int columns, const int k, const long long weight_stride, const int parts,
     const int is_gated) {
     extern __shared__ __align__(16) unsigned char rings[];
@@ -96,6 +97,9 @@ extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 2) void matmul_few_rows(
     for (int stage = 0; stage < STAGES - 1; ++stage) {
         copy(stage, part * CHUNK + stage * step);
     }
+    // The ring fills while the kernel in front, which makes the lhs, comes to its end.
+    minuend::let_next_start();
+    minuend::wait_for_previous();
     float sums[COLUMNS][ROWS] = {};
     int stage = 0;
 #pragma unroll 1

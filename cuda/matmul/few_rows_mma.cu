@@ -8,6 +8,7 @@
 // cache.
 
 #include "minuend/async_copy.cuh"
+#include "minuend/dependency.cuh"
 #include "minuend/elementary.cuh"
 #include "minuend/matmul.cuh"
 #include "minuend/mma_sync.cuh"
@@ -62,7 +63,7 @@ __device__ __forceinline__ int vector_offset(int row, int vector) {
 // silu(sum of column) * (sum of column + columns). Dynamic shared memory: RING_BYTES and 2
 // WARP_SUMS floats for each warp.
 extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 1) void matmul_few_rows_mma(
-    const ELEMENT* __restrict__ lhs, const ELEMENT* __restrict__ weight, void* __restrict__ out,
+    const ELEMENT* lhs, const ELEMENT* __restrict__ weight, void* __restrict__ out,
     const int rows, const int columns, const int k, const long long weight_stride,
     const int is_gated, const int stores_f32) {
     extern __shared__ __align__(128) unsigned char rings[];
@@ -117,6 +118,9 @@ extern "C" __global__ __launch_bounds__(MAX_WARPS * 32, 1) void matmul_few_rows_
     for (int stage = 0; stage < STAGES - 1; ++stage) {
         copy(stage);
     }
+    // The ring fills while the kernel in front, which makes the lhs, comes to its end.
+    minuend::let_next_start();
+    minuend::wait_for_previous();
 
     // What a lane multiplies: of each row of both operands, 16 bytes of every 64. The sum over k
     // takes them in any order, so eight neighbours stand for the pairs that two products of 16

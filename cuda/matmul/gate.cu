@@ -1,6 +1,7 @@
 // out[row, column] = silu(in[row, column]) * in[row, column + columns]: what follows a product with
 // a packed gate/up weight that the library computes.
 
+#include "minuend/dependency.cuh"
 #include "minuend/elementary.cuh"
 #include "minuend/floats.cuh"
 #include "minuend/types.cuh"
@@ -25,10 +26,12 @@ static_assert(WIDTH * sizeof(ELEMENT) <= 16, "a thread's elements are moved by o
 
 // Rows are dense in both; a block has BLOCK_COLUMNS columns of one row.
 extern "C" __global__ __launch_bounds__(THREADS) void matmul_gate(
-    const ELEMENT* __restrict__ in, ELEMENT* __restrict__ out, const int columns) {
+    const ELEMENT* in, ELEMENT* __restrict__ out, const int columns) {
+    minuend::let_next_start();
     const int row_blocks = (columns + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
     const minuend::i64 row = int(blockIdx.x) / row_blocks;
     const int column = int(blockIdx.x) % row_blocks * BLOCK_COLUMNS + int(threadIdx.x) * WIDTH;
+    minuend::wait_for_previous();
     if (column >= columns) {
         return;
     }

@@ -2,6 +2,7 @@
 //
 // The threads of a row keep it in registers; rows that are longer are read once more. The norm is that
 // of the sum before it is rounded to ELEMENT.
+#include "minuend/dependency.cuh"
 #include "minuend/rows.cuh"
 #include "minuend/team.cuh"
 
@@ -56,12 +57,13 @@ __device__ __forceinline__ void scale(Tile& tile, float factor, const Tile& weig
 }
 
 extern "C" __global__ __launch_bounds__(CHUNKS == 1 ? 1024 : 512, 1) void rms_norm(
-    const ELEMENT* __restrict__ x, const ELEMENT* __restrict__ residual,
+    const ELEMENT* x, const ELEMENT* residual,
     const WEIGHT* __restrict__ weight, ELEMENT* __restrict__ sum, ELEMENT* __restrict__ normed,
     int rows, int vectors, float inverse_length, float epsilon,
     const __grid_constant__ minuend::Axes shape,
     const __grid_constant__ minuend::Strides x_strides,
     const __grid_constant__ minuend::Strides residual_strides) {
+    let_next_start();
     const auto team = Team<LANES>::mine();
     Walk walk = {team.rank, team.size, team.row < rows ? u32(vectors) : 0};
     x += row_offset(team.row, shape, x_strides);
@@ -81,6 +83,7 @@ extern "C" __global__ __launch_bounds__(CHUNKS == 1 ? 1024 : 512, 1) void rms_no
     };
 
     if constexpr (IS_LONG) {
+        wait_for_previous();
         const u32 held = team.size * CHUNKS;
         for (walk.first = team.rank; walk.first < walk.end; walk.first += held) {
             Tile tile = summed<HAS_RESIDUAL>(x, residual, walk);
@@ -99,10 +102,11 @@ extern "C" __global__ __launch_bounds__(CHUNKS == 1 ? 1024 : 512, 1) void rms_no
         }
     } else {
         Tile weights;
-        // A short weight is on its way while the squares are added; a long one takes registers.
+        // A short weight is on its way before there is a row; a long one takes registers.
         if constexpr (CHUNKS == 1) {
-            weights.load(weight, 1, walk, 0.0f);
+            weights.load_now(weight, walk);
         }
+        wait_for_previous();
         Tile tile = summed<HAS_RESIDUAL>(x, residual, walk);
         if constexpr (HAS_RESIDUAL) {
             tile.store(sum, 1, walk);

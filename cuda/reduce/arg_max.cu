@@ -2,6 +2,7 @@
 // is what lies along the axis; results are dense.
 //
 // Several blocks may share a row. Each raises the row's best candidate, and the last to do so writes it.
+#include "minuend/dependency.cuh"
 #include "minuend/rows.cuh"
 #include "minuend/team.cuh"
 
@@ -50,9 +51,10 @@ struct alignas(16) Agreement {
 static_assert(sizeof(Agreement) == 16, "the host takes four words for each row");
 
 extern "C" __global__ __launch_bounds__(256, 1) void arg_max(
-    const ELEMENT* __restrict__ x, long long* __restrict__ result, unsigned int* counters,
+    const ELEMENT* x, long long* __restrict__ result, unsigned int* counters,
     int vectors, int blocks_of_row, long long step, const __grid_constant__ minuend::Axes shape,
     const __grid_constant__ minuend::Strides x_strides) {
+    let_next_start();
     const u32 row = blockIdx.x / blocks_of_row;
     const u32 block = blockIdx.x - row * blocks_of_row;
     x += row_offset(row, shape, x_strides);
@@ -60,6 +62,7 @@ extern "C" __global__ __launch_bounds__(256, 1) void arg_max(
     float most = -infinity();
     u32 index = 0;
     const u32 stride = blocks_of_row * blockDim.x;
+    wait_for_previous();
     for (u32 vector = block * blockDim.x + threadIdx.x; vector < vectors; vector += stride) {
         RowTile<WIDTH, 1> tile;
         tile.load(x, step, {vector, stride, u32(vectors)}, infinity());

@@ -4,6 +4,7 @@
 // of integers modulo 2^64 is the fraction of a turn to go, however many turns there were.
 //
 // A thread rotates PAIRS neighbouring pairs of some heads of one token: their angles are the same.
+#include "minuend/dependency.cuh"
 #include "minuend/floats.cuh"
 #include "minuend/turn.cuh"
 
@@ -70,15 +71,13 @@ struct Features {
 // Items are the vectors of pairs, then groups of heads, then tokens, then the batch, which is how results
 // are stored. Strides are those of batch, head and token.
 extern "C" __global__ __launch_bounds__(128, 8) void rope(
-    const ELEMENT* __restrict__ x, const long long* __restrict__ positions,
-    const unsigned long long* __restrict__ turns, ELEMENT* __restrict__ result, int items,
-    int vectors, int head_groups, int heads_of_group, int heads, int tokens, int positions_of_batch,
+    const ELEMENT* x, const long long* positions, const unsigned long long* __restrict__ turns,
+    ELEMENT* __restrict__ result, int items, int vectors, int head_groups, int heads_of_group,
+    int heads, int tokens, int positions_of_batch,
     const __grid_constant__ minuend::Strides x_strides,
     const __grid_constant__ minuend::Strides result_strides) {
+    let_next_start();
     const u32 item = blockIdx.x * blockDim.x + threadIdx.x;
-    if (item >= items) {
-        return;
-    }
     u32 rest = item / vectors;
     const u32 pair = (item - rest * vectors) * PAIRS;
     u32 outer = rest / head_groups;
@@ -97,6 +96,10 @@ extern "C" __global__ __launch_bounds__(128, 8) void rope(
         return features;
     };
 
+    wait_for_previous();
+    if (item >= items) {
+        return;
+    }
     // Features are on their way while angles are computed, and while those of the head before are rotated.
     Features features = loaded(first_head);
     const u64 position = positions[i64(batch) * positions_of_batch + token];

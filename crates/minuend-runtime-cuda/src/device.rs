@@ -23,6 +23,9 @@ pub struct CudaOptions {
     pub variant: Option<Variant>,
     /// Where compiled kernels are kept; `None` keeps none.
     pub cache_directory: Option<PathBuf>,
+    /// Every kernel begins when the one in front of it has ended, also where they could overlap: for
+    /// measurements, and to find faults.
+    pub without_overlap: bool,
 }
 
 /// A family of kernels, chosen by what a GPU is capable of.
@@ -124,6 +127,7 @@ impl CudaDevice {
             multiprocessors: gpu.description.multiprocessors,
             has_blas: products.is_ok(),
             use_wgmma: gpu.arch.has_wgmma && options.variant != Some(Variant::MmaSync),
+            overlap: gpu.arch.has_tma && !options.without_overlap,
         };
         let target = CudaTarget::new(limits.clone());
         let limits = Mutex::new(Arc::new(limits));

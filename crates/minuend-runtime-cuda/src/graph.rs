@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use cudarc::driver::sys::{
-    self, CUgraph, CUgraphExec, CUgraphNode, CUstream, CUstreamCaptureMode, CUstreamCaptureStatus,
+    self, CUgraph, CUgraphEdgeData, CUgraphExec, CUgraphNode, CUstream, CUstreamCaptureMode,
+    CUstreamCaptureStatus,
 };
 use minuend_codegen::cuda::Product;
 use minuend_runtime::DeviceError;
@@ -30,8 +31,9 @@ pub(crate) struct Graph {
 unsafe impl Send for Graph {}
 
 enum Node {
-    /// A kernel whose arguments and grid can change; its cluster cannot.
-    Kernel { node: CUgraphNode, cluster: u32 },
+    /// A kernel whose arguments and grid can change; its cluster cannot, nor the kind of the edge to it,
+    /// which goes by `overlaps`.
+    Kernel { node: CUgraphNode, cluster: u32, overlaps: bool },
     /// Whatever the library recorded for a product.
     Product(Box<(Product, Addresses)>),
 }
@@ -84,9 +86,11 @@ impl Graph {
         for work in planned.works() {
             work.run(&self.gpu, products, stream)?;
             self.nodes.push(match work {
-                PreparedWork::Kernel(kernel) => {
-                    Node::Kernel { node: self.last_node(stream)?, cluster: kernel.cluster }
-                }
+                PreparedWork::Kernel(kernel) => Node::Kernel {
+                    node: self.last_node(stream)?,
+                    cluster: kernel.cluster,
+                    overlaps: kernel.overlaps,
+                },
                 PreparedWork::Product(product) => Node::Product(product.clone()),
             });
         }
@@ -99,6 +103,8 @@ impl Graph {
         let (mut id, mut count) = (0u64, 0usize);
         let mut graph: CUgraph = std::ptr::null_mut();
         let mut nodes: *const CUgraphNode = std::ptr::null();
+        // Not asking for it is an error where an edge is not a full one.
+        let mut edges: *const CUgraphEdgeData = std::ptr::null();
         // SAFETY: the stream is capturing, and the pointers are to live values.
         let result = unsafe {
             sys::cuStreamGetCaptureInfo_v3(
@@ -107,7 +113,7 @@ impl Graph {
                 &mut id,
                 &mut graph,
                 &mut nodes,
-                std::ptr::null_mut(),
+                &mut edges,
                 &mut count,
             )
         };
@@ -141,8 +147,8 @@ impl Graph {
 
     fn update_node(&self, node: &Node, work: &PreparedWork) -> Result<bool, DeviceError> {
         match (node, work) {
-            (Node::Kernel { node, cluster }, PreparedWork::Kernel(kernel)) => {
-                if *cluster != kernel.cluster {
+            (Node::Kernel { node, cluster, overlaps }, PreparedWork::Kernel(kernel)) => {
+                if *cluster != kernel.cluster || *overlaps != kernel.overlaps {
                     return Ok(false);
                 }
                 kernel.as_node(|parameters| {

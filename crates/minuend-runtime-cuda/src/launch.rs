@@ -9,7 +9,9 @@ use cudarc::driver::sys::{
     CUtensorMapInterleave, CUtensorMapL2promotion, CUtensorMapSwizzle,
 };
 use minuend_codegen::Region;
-use minuend_codegen::cuda::{Arg, KernelLaunch, Product, Promotion, Swizzle, TensorMap, Work};
+use minuend_codegen::cuda::{
+    Arg, CudaLimits, KernelLaunch, Product, Promotion, Swizzle, TensorMap, Work,
+};
 use minuend_ir::DType;
 use minuend_runtime::DeviceError;
 use smallvec::SmallVec;
@@ -57,6 +59,8 @@ pub(crate) struct Prepared {
     threads: u32,
     pub(crate) cluster: u32,
     shared_bytes: u32,
+    /// It may begin before the kernel in front of it has ended: see [`KernelLaunch::overlaps`].
+    pub(crate) overlaps: bool,
 }
 
 /// A step of a launch that can run.
@@ -69,6 +73,7 @@ impl PreparedWork {
     /// Finds addresses and packs the arguments.
     pub(crate) fn new(
         gpu: &Gpu,
+        limits: &CudaLimits,
         work: &Work,
         function: impl FnOnce(&KernelLaunch) -> Result<Arc<Function>, DeviceError>,
         addresses: &dyn AddressMap,
@@ -78,8 +83,17 @@ impl PreparedWork {
                 let arguments = pack(gpu, launch, addresses)?;
                 let (grid, threads) = (launch.grid, launch.threads);
                 let (cluster, shared_bytes) = (launch.cluster, launch.shared_bytes);
+                let overlaps = launch.overlaps(limits);
                 let function = function(launch)?;
-                let kernel = Prepared { function, arguments, grid, threads, cluster, shared_bytes };
+                let kernel = Prepared {
+                    function,
+                    arguments,
+                    grid,
+                    threads,
+                    cluster,
+                    shared_bytes,
+                    overlaps,
+                };
                 Ok(PreparedWork::Kernel(Box::new(kernel)))
             }
             Work::Product(product) => {
@@ -120,9 +134,12 @@ impl PreparedWork {
 
 impl Prepared {
     fn run(&self, gpu: &Gpu, stream: CUstream) -> Result<(), DeviceError> {
-        let mut attributes: SmallVec<[CUlaunchAttribute; 1]> = SmallVec::new();
+        let mut attributes: SmallVec<[CUlaunchAttribute; 2]> = SmallVec::new();
         if self.cluster > 1 {
             attributes.push(cluster_attribute(self.cluster));
+        }
+        if self.overlaps {
+            attributes.push(overlap_attribute());
         }
         let config = CUlaunchConfig {
             gridDimX: self.grid[0],
@@ -177,6 +194,15 @@ fn cluster_attribute(blocks: u32) -> CUlaunchAttribute {
     value.clusterDim.y = 1;
     value.clusterDim.z = 1;
     let id = CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    CUlaunchAttribute { id, pad: [0; 4], value }
+}
+
+/// Lets a launch begin once every block of the kernel in front of it has said so or ended. Behind anything
+/// but a kernel it has no effect. A launch that is recorded gets a programmatic edge in place of a full one.
+fn overlap_attribute() -> CUlaunchAttribute {
+    let mut value = CUlaunchAttributeValue { pad: [0; 64] };
+    value.programmaticStreamSerializationAllowed = 1;
+    let id = CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
     CUlaunchAttribute { id, pad: [0; 4], value }
 }
 

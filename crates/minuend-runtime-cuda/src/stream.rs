@@ -113,6 +113,7 @@ impl CudaStream {
             }
         }
         shared.kernels.prepare(&missing)?;
+        let limits = shared.limits();
         for step in &mut self.planned.steps {
             if step.prepared.len() == step.works.steps.len() {
                 continue;
@@ -128,7 +129,8 @@ impl CudaStream {
                     }
                     shared.kernels.get(&launch.spec)
                 };
-                let prepared = PreparedWork::new(&shared.gpu, work, function, &self.buffers)?;
+                let prepared =
+                    PreparedWork::new(&shared.gpu, &limits, work, function, &self.buffers)?;
                 step.prepared.push(prepared);
             }
         }

@@ -230,7 +230,8 @@ fn open_gpu(
     variant: Option<minuend_runtime_cuda::Variant>,
 ) -> Result<Arc<dyn Device>, DeviceError> {
     let cache_directory = cache_directory();
-    Ok(Arc::new(CudaDevice::open(&CudaOptions { index, variant, cache_directory })?))
+    let options = CudaOptions { index, variant, cache_directory, ..CudaOptions::default() };
+    Ok(Arc::new(CudaDevice::open(&options)?))
 }
 
 fn open_adapter(

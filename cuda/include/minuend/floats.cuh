@@ -26,6 +26,29 @@ __device__ __forceinline__ void store_words(void* to, const u32 (&from)[4]) {
                  : "memory");
 }
 
+// Reads up to four words where it stands: the compiler moves other reads of constant memory down to
+// where their values are used.
+__device__ __forceinline__ void load_words_now(const void* from, u32 (&to)[1]) {
+    asm volatile("ld.global.u32 %0, [%1];"
+                 : "=r"(to[0])
+                 : "l"(__cvta_generic_to_global(from))
+                 : "memory");
+}
+
+__device__ __forceinline__ void load_words_now(const void* from, u32 (&to)[2]) {
+    asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+                 : "=r"(to[0]), "=r"(to[1])
+                 : "l"(__cvta_generic_to_global(from))
+                 : "memory");
+}
+
+__device__ __forceinline__ void load_words_now(const void* from, u32 (&to)[4]) {
+    asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "l"(__cvta_generic_to_global(from))
+                 : "memory");
+}
+
 // Reads N elements. Their address is a multiple of their size together, or of 16 bytes.
 template <typename T, int N>
 __device__ __forceinline__ void load_floats(const T* from, float (&to)[N]) {
@@ -54,6 +77,28 @@ __device__ __forceinline__ void load_floats(const T* from, float (&to)[N]) {
 #pragma unroll
         for (int i = 0; i < N; ++i) {
             to[i] = to_float(elements.at[i]);
+        }
+    }
+}
+
+// The same, of whole words, where it stands.
+template <typename T, int N>
+__device__ __forceinline__ void load_floats_now(const T* from, float (&to)[N]) {
+    constexpr int words = N * sizeof(T) / 4;
+    constexpr int part = words < 4 ? words : 4;
+    static_assert(words * 4 == N * sizeof(T) && words % part == 0, "whole words are read");
+#pragma unroll
+    for (int first = 0; first < words; first += part) {
+        u32 held[part];
+        load_words_now(reinterpret_cast<const u32*>(from) + first, held);
+#pragma unroll
+        for (int i = 0; i < part; ++i) {
+            if constexpr (sizeof(T) == 2) {
+                to[2 * (first + i)] = low_of<T>(held[i]);
+                to[2 * (first + i) + 1] = high_of<T>(held[i]);
+            } else {
+                to[first + i] = __uint_as_float(held[i]);
+            }
         }
     }
 }

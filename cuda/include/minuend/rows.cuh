@@ -51,6 +51,26 @@ struct RowTile {
         }
     }
 
+    // The same of dense elements, with zeros behind the end, where it stands.
+    template <typename T>
+    __device__ __forceinline__ void load_now(const T* row, Walk walk) {
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; ++chunk) {
+            const u32 vector = walk.first + chunk * walk.stride;
+#pragma unroll
+            for (int i = 0; i < Width; ++i) {
+                at[chunk][i] = 0.0f;
+            }
+            if (vector < walk.end) {
+                if constexpr (Width * sizeof(T) % 4 == 0) {
+                    load_floats_now(row + i64(vector) * Width, at[chunk]);
+                } else {
+                    load_floats(row + i64(vector) * Width, at[chunk]);
+                }
+            }
+        }
+    }
+
     // Writes what lies before the end.
     template <typename T>
     __device__ __forceinline__ void store(T* row, i64 step, Walk walk) const {

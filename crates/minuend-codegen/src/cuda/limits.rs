@@ -13,12 +13,21 @@ pub struct CudaLimits {
     pub has_blas: bool,
     /// Kernels of warpgroups may be used where the architecture has them.
     pub use_wgmma: bool,
+    /// Kernels that can begin while the one in front of them runs do so, on architectures that have
+    /// programmatic dependent launch.
+    pub overlap: bool,
 }
 
 impl CudaLimits {
     /// The limits of a typical card of an architecture, with every library at hand.
     pub fn typical(arch: &'static Arch) -> CudaLimits {
         let multiprocessors = arch.multiprocessors;
-        CudaLimits { arch, multiprocessors, has_blas: true, use_wgmma: arch.has_wgmma }
+        CudaLimits {
+            arch,
+            multiprocessors,
+            has_blas: true,
+            use_wgmma: arch.has_wgmma,
+            overlap: arch.has_tma,
+        }
     }
 }

@@ -16,7 +16,7 @@ pub struct Parameter<'s> {
 const MARK: &str = "extern \"C\" __global__";
 
 /// The text from the entry's name on, and the name.
-fn signature(source: &'static str) -> Option<(&'static str, &'static str)> {
+pub(super) fn signature(source: &'static str) -> Option<(&'static str, &'static str)> {
     let head = source.split_once(MARK)?.1;
     let head = head.split_once('{')?.0;
     // Behind attributes such as __launch_bounds__(..), the parameter list is the last one.

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::cuda::arch::Arch;
 use crate::cuda::error::CudaError;
+use crate::cuda::overlap::Overlap;
 use crate::kernel::Kernel;
 use crate::target::KernelText;
 
@@ -119,6 +120,8 @@ pub struct Template {
     pub source: &'static str,
     /// What it needs of an architecture.
     pub needs: Needs,
+    /// Whether its launches may begin before the kernel in front of them has ended.
+    pub overlap: Overlap,
     /// Let the compiler take approximate divisions, square roots and exponentials, and flush
     /// denormals (`--use_fast_math`).
     pub fast_math: bool,

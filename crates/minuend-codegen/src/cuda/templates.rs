@@ -45,6 +45,7 @@ macro_rules! headers {
 
 const HEADERS: &[(&str, &str)] = headers![
     "minuend/types.cuh",
+    "minuend/dependency.cuh",
     "minuend/generated.cuh",
     "minuend/floats.cuh",
     "minuend/rows.cuh",

@@ -14,6 +14,7 @@
 #include "minuend/attention/decode_shape.cuh"
 #include "minuend/attention/merge.cuh"
 #include "minuend/cluster.cuh"
+#include "minuend/dependency.cuh"
 #include "minuend/online_softmax.cuh"
 #include "minuend/types.cuh"
 #include "minuend/visible_keys.cuh"
@@ -71,15 +72,6 @@ struct DecodeBlock {
         ring.start(ring_index, shared_at + ring_index * Shape::ring_bytes,
                    shared_at + Shape::barriers_at + ring_index * Shape::Ring::barriers_bytes,
                    row_warp);
-#pragma unroll 1
-        for (int tile = 0; tile < Shape::stages; ++tile) {
-            ring.template load<false>(tile, ring_first + tile * stride, tile < tiles);
-            ring.template load<true>(tile, ring_first + tile * stride, tile < tiles);
-        }
-        if (warp == Shape::warps - 1) {
-            prefetch_merge(operands, split, splits);
-        }
-
         // The keys [low, high) that rows see; rows that are none see what all see.
         int low[Shape::row_tiles][2];
         int high[Shape::row_tiles][2];
@@ -93,6 +85,18 @@ struct DecodeBlock {
                 high[tile][half] = min(operands.visible.end(token), end_key);
             }
         }
+        // The newest keys and values, and the queries, come from the kernels in front.
+        let_next_start();
+        wait_for_previous();
+#pragma unroll 1
+        for (int tile = 0; tile < Shape::stages; ++tile) {
+            ring.template load<false>(tile, ring_first + tile * stride, tile < tiles);
+            ring.template load<true>(tile, ring_first + tile * stride, tile < tiles);
+        }
+        if (warp == Shape::warps - 1) {
+            prefetch_merge(operands, split, splits);
+        }
+
         Products products;
         products.load_queries(operands, shared, row_warp);
         const int seen_from = operands.visible.first(Shape::queries - 1);

@@ -7,6 +7,7 @@
 #include "minuend/async_copy.cuh"
 #include "minuend/mbarrier.cuh"
 #include "minuend/named_barrier.cuh"
+#include "minuend/tma.cuh"
 #include "minuend/types.cuh"
 
 namespace minuend {
@@ -74,6 +75,8 @@ struct BulkRing {
                 init_barrier(barriers + i * barrier_bytes, 1);
             }
             publish_barriers();
+            prefetch_map(*keys);
+            prefetch_map(*values);
         }
         sync_ring<Shape::warps>(ring);
     }

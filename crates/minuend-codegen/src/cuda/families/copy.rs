@@ -17,6 +17,7 @@ use crate::cuda::families::indexing::{
 };
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::{LaunchPlaces, TensorPlace};
 
@@ -58,6 +59,7 @@ const PLAIN: Template = Template {
     name: "",
     source: "",
     needs: Needs::Nothing,
+    overlap: Overlap::BehindWait { ahead: &[] },
     fast_math: false,
     generated: not_generated,
     rows: Vec::new,

@@ -16,6 +16,7 @@ use crate::cuda::families::indexing::{
 };
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::target::MAX_OPERANDS;
 use crate::cuda::template::{Define, KernelSpec, Needs, Template};
 use crate::kernel::Kernel;
@@ -25,6 +26,7 @@ pub(crate) const TEMPLATES: &[Template] = &[Template {
     name: "elementwise/chain",
     source: include_str!("../../../../../cuda/elementwise/chain.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::BehindWait { ahead: &[] },
     fast_math: false,
     generated: text::generated,
     rows: rows::rows,

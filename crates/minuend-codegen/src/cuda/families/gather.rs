@@ -8,6 +8,7 @@ use crate::cuda::families::element;
 use crate::cuda::families::indexing::{blocks, dense_place, elements, unit_opcodes};
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, not_generated};
 use crate::place::{Fault, LaunchPlaces, Region};
 
@@ -15,6 +16,7 @@ pub(crate) const TEMPLATES: &[Template] = &[Template {
     name: "gather/rows",
     source: include_str!("../../../../../cuda/gather/rows.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::BehindWait { ahead: &[] },
     fast_math: false,
     generated: not_generated,
     rows: || {

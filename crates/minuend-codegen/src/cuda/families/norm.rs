@@ -11,6 +11,7 @@ use crate::cuda::families::reduce::rows::{Rows, starts_with_vector, widest};
 use crate::cuda::families::reduce::teams::Holding;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::{LaunchPlaces, TensorPlace};
 
@@ -18,6 +19,7 @@ pub(crate) const TEMPLATES: &[Template] = &[Template {
     name: "normalize/rms_norm",
     source: include_str!("../../../../../cuda/normalize/rms_norm.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::BehindWait { ahead: &["weight"] },
     fast_math: false,
     generated: not_generated,
     rows,

@@ -13,6 +13,7 @@ use crate::cuda::families::reduce::rows::{Rows, widest};
 use crate::cuda::families::reduce::teams::Team;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::{LaunchPlaces, Region};
 
@@ -21,6 +22,7 @@ pub(crate) const TEMPLATES: &[Template] = &[
         name: "reduce/reduce",
         source: include_str!("../../../../../cuda/reduce/reduce.cu"),
         needs: Needs::Nothing,
+        overlap: Overlap::Never,
         fast_math: false,
         generated: not_generated,
         rows: reduce_rows,
@@ -30,6 +32,7 @@ pub(crate) const TEMPLATES: &[Template] = &[
         name: "reduce/arg_max",
         source: include_str!("../../../../../cuda/reduce/arg_max.cu"),
         needs: Needs::Nothing,
+        overlap: Overlap::BehindWait { ahead: &[] },
         fast_math: false,
         generated: not_generated,
         rows: arg_max_rows,

@@ -12,6 +12,7 @@ use crate::cuda::families::reduce::FLOATS;
 use crate::cuda::families::rope::turns::turns;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::{LaunchPlaces, TensorPlace};
 
@@ -19,6 +20,7 @@ pub(crate) const TEMPLATES: &[Template] = &[Template {
     name: "rope/rope",
     source: include_str!("../../../../../cuda/rope/rope.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::BehindWait { ahead: &["turns"] },
     fast_math: false,
     generated: not_generated,
     rows,

@@ -11,6 +11,7 @@ use crate::cuda::families::reduce::rows::{Rows, widest};
 use crate::cuda::families::reduce::teams::{Holding, Team};
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::LaunchPlaces;
 
@@ -18,6 +19,7 @@ pub(crate) const TEMPLATES: &[Template] = &[Template {
     name: "softmax/softmax",
     source: include_str!("../../../../../cuda/softmax/softmax.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::Never,
     fast_math: false,
     generated: not_generated,
     rows,

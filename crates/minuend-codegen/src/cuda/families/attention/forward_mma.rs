@@ -8,12 +8,14 @@ use crate::cuda::families::attention::problem::Problem;
 use crate::cuda::families::element;
 use crate::cuda::launch::{KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{Define, KernelSpec, Needs, Template, not_generated};
 
 pub(super) const TEMPLATE: Template = Template {
     name: "attention/forward_mma",
     source: include_str!("../../../../../../cuda/attention/forward_mma.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::Never,
     fast_math: false,
     generated: not_generated,
     rows,

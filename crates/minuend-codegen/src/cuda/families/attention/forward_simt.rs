@@ -7,6 +7,7 @@ use crate::cuda::families::attention::problem::{Problem, strides};
 use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::TensorPlace;
 
@@ -14,6 +15,7 @@ pub(super) const TEMPLATE: Template = Template {
     name: "attention/forward_simt",
     source: include_str!("../../../../../../cuda/attention/forward_simt.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::Never,
     fast_math: false,
     generated: not_generated,
     rows,

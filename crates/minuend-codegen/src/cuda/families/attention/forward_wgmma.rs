@@ -11,6 +11,7 @@ use crate::cuda::families::attention::problem::{Problem, strides};
 use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{Define, KernelSpec, Needs, Template, not_generated};
 use crate::cuda::tensor_map::{Promotion, Swizzle, TensorMap};
 use crate::place::{Region, TensorPlace};
@@ -19,6 +20,7 @@ pub(super) const TEMPLATE: Template = Template {
     name: "attention/forward_wgmma",
     source: include_str!("../../../../../../cuda/attention/forward_wgmma.cu"),
     needs: Needs::Wgmma,
+    overlap: Overlap::Never,
     fast_math: false,
     generated: not_generated,
     rows,

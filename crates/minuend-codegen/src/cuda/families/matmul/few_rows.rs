@@ -8,6 +8,7 @@ use crate::cuda::families::element;
 use crate::cuda::families::matmul::product::{Problem, flag};
 use crate::cuda::launch::{Arg, KernelLaunch, Work, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, not_generated};
 
 /// 16-bit rows and weights, on tensor cores.
@@ -15,6 +16,7 @@ pub(super) const TENSOR_CORES: Template = Template {
     name: "matmul/few_rows_mma",
     source: include_str!("../../../../../../cuda/matmul/few_rows_mma.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::BehindWait { ahead: &["weight"] },
     fast_math: false,
     generated: not_generated,
     rows: || {
@@ -34,6 +36,7 @@ pub(super) const MULTIPLY_ADDS: Template = Template {
     name: "matmul/few_rows",
     source: include_str!("../../../../../../cuda/matmul/few_rows.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::BehindWait { ahead: &["weight"] },
     fast_math: false,
     generated: not_generated,
     rows: || {

@@ -13,6 +13,7 @@ use crate::cuda::families::element;
 use crate::cuda::families::matmul::product::{Problem, vector};
 use crate::cuda::launch::{Arg, KernelLaunch, Matrix, Product, Work, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{Define, KernelSpec, Needs, Template, not_generated};
 use crate::place::{Region, TensorPlace};
 
@@ -21,6 +22,7 @@ pub(super) const GATE: Template = Template {
     name: "matmul/gate",
     source: include_str!("../../../../../../cuda/matmul/gate.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::BehindWait { ahead: &[] },
     fast_math: false,
     generated: not_generated,
     rows: || {

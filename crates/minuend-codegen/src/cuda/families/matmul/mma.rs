@@ -6,12 +6,14 @@ use crate::cuda::error::CudaError;
 use crate::cuda::families::element;
 use crate::cuda::families::matmul::product::{Problem, flag};
 use crate::cuda::launch::{Arg, KernelLaunch};
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, not_generated};
 
 pub(super) const TEMPLATE: Template = Template {
     name: "matmul/mma",
     source: include_str!("../../../../../../cuda/matmul/mma.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::Never,
     fast_math: false,
     generated: not_generated,
     rows: || {

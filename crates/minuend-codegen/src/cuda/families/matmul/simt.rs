@@ -7,12 +7,14 @@ use crate::cuda::families::element;
 use crate::cuda::families::matmul::product::{Problem, flag};
 use crate::cuda::launch::{Arg, KernelLaunch};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{Define, KernelSpec, Needs, Template, not_generated};
 
 pub(super) const TEMPLATE: Template = Template {
     name: "matmul/simt",
     source: include_str!("../../../../../../cuda/matmul/simt.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::Never,
     fast_math: false,
     generated: not_generated,
     rows: || {

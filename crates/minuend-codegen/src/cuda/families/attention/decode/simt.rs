@@ -9,12 +9,14 @@ use crate::cuda::families::attention::problem::Problem;
 use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Work, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 
 pub(super) const TEMPLATE: Template = Template {
     name: "attention/decode_simt",
     source: include_str!("../../../../../../../cuda/attention/decode_simt.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::BehindWait { ahead: &[] },
     fast_math: false,
     generated: not_generated,
     rows,

@@ -9,6 +9,7 @@ use crate::cuda::families::attention::problem::{Problem, strides};
 use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Work, Works};
 use crate::cuda::limits::CudaLimits;
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, not_generated};
 use crate::cuda::tensor_map::{Promotion, Swizzle, TensorMap};
 use crate::place::TensorPlace;
@@ -18,6 +19,7 @@ pub(super) const BULK: Template = Template {
     name: "attention/decode_bulk",
     source: include_str!("../../../../../../../cuda/attention/decode_bulk.cu"),
     needs: Needs::Tma,
+    overlap: Overlap::BehindWait { ahead: &[] },
     // Exponentials, logarithms and reciprocals of weights that are rounded to 16 bits.
     fast_math: true,
     generated: not_generated,
@@ -30,6 +32,7 @@ pub(super) const ASYNC: Template = Template {
     name: "attention/decode_async",
     source: include_str!("../../../../../../../cuda/attention/decode_async.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::BehindWait { ahead: &[] },
     fast_math: true,
     generated: not_generated,
     rows: || rows(Kind::Async),
@@ -41,6 +44,7 @@ pub(super) const WGMMA: Template = Template {
     name: "attention/decode_wgmma",
     source: include_str!("../../../../../../../cuda/attention/decode_wgmma.cu"),
     needs: Needs::Wgmma,
+    overlap: Overlap::BehindWait { ahead: &[] },
     fast_math: true,
     generated: not_generated,
     rows: || rows(Kind::Warpgroup),
