@@ -26,6 +26,8 @@ pub struct CudaOptions {
     /// Every kernel begins when the one in front of it has ended, also where they could overlap: for
     /// measurements, and to find faults.
     pub without_overlap: bool,
+    /// In runs that are recorded, steps that do not depend on each other run side by side.
+    pub side_by_side: bool,
 }
 
 /// A family of kernels, chosen by what a GPU is capable of.
@@ -82,6 +84,8 @@ pub(crate) struct Shared {
     products: Result<Products, String>,
     limits: Mutex<Arc<CudaLimits>>,
     notes: Mutex<Vec<String>>,
+    /// See [`CudaOptions::side_by_side`].
+    pub(crate) side_by_side: bool,
 }
 
 impl Shared {
@@ -131,7 +135,8 @@ impl CudaDevice {
         };
         let target = CudaTarget::new(limits.clone());
         let limits = Mutex::new(Arc::new(limits));
-        let shared = Shared { gpu, kernels, products, limits, notes: Mutex::default() };
+        let (notes, side_by_side) = (Mutex::default(), options.side_by_side);
+        let shared = Shared { gpu, kernels, products, limits, notes, side_by_side };
         Ok(CudaDevice { shared: Arc::new(shared), target })
     }
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::{
     self, CUgraph, CUgraphEdgeData, CUgraphExec, CUgraphNode, CUstream, CUstreamCaptureMode,
-    CUstreamCaptureStatus,
+    CUstreamCaptureStatus, CUstreamUpdateCaptureDependencies_flags,
 };
 use minuend_codegen::cuda::Product;
 use minuend_runtime::DeviceError;
+use smallvec::SmallVec;
 
 use crate::gpu::Gpu;
+use crate::hazards::Order;
 use crate::launch::PreparedWork;
 use crate::planned::Planned;
 use crate::products::{Addresses, Products};
@@ -25,7 +27,12 @@ pub(crate) struct Graph {
     executable: CUgraphExec,
     /// One for each work, in order.
     nodes: Vec<Node>,
+    /// What the steps wait for; `None` if each waits for the one before it.
+    order: Option<Order>,
 }
+
+/// Nodes that a stream which records would let the next one depend on.
+type LastNodes = SmallVec<[CUgraphNode; 4]>;
 
 // SAFETY: a graph may be used from any thread, by one at a time, which `&mut self` sees to.
 unsafe impl Send for Graph {}
@@ -47,18 +54,20 @@ impl Graph {
         gpu.description.driver >= FIRST_DRIVER
     }
 
-    /// Records what a run would do. Nothing runs.
+    /// Records what a run would do. Nothing runs. Steps that are independent run side by side if `beside`.
     pub(crate) fn record(
         gpu: &Arc<Gpu>,
         planned: &Planned,
         products: Option<&Products>,
         stream: CUstream,
+        beside: bool,
     ) -> Result<Graph, DeviceError> {
         let mut recorded = Graph {
             gpu: Arc::clone(gpu),
             graph: std::ptr::null_mut(),
             executable: std::ptr::null_mut(),
             nodes: Vec::new(),
+            order: beside.then(|| Order::of(&planned.steps)),
         };
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is live and not capturing.
@@ -83,22 +92,62 @@ impl Graph {
         products: Option<&Products>,
         stream: CUstream,
     ) -> Result<(), DeviceError> {
-        for work in planned.works() {
-            work.run(&self.gpu, products, stream)?;
-            self.nodes.push(match work {
-                PreparedWork::Kernel(kernel) => Node::Kernel {
-                    node: self.last_node(stream)?,
-                    cluster: kernel.cluster,
-                    overlaps: kernel.overlaps,
-                },
-                PreparedWork::Product(product) => Node::Product(product.clone()),
-            });
+        let mut last = LastNodes::new();
+        // Behind which nodes each step is complete.
+        let mut ends: Vec<LastNodes> = Vec::with_capacity(planned.steps.len());
+        for (index, step) in planned.steps.iter().enumerate() {
+            for (at, work) in step.prepared.iter().enumerate() {
+                let mut follows_last = true;
+                // The works of a step follow each other.
+                if let (0, Some(order)) = (at, &self.order) {
+                    let earlier = order.follows.get(index).into_iter().flatten();
+                    let wanted: LastNodes =
+                        earlier.filter_map(|step| ends.get(*step)).flatten().copied().collect();
+                    follows_last = wanted == last;
+                    if !follows_last {
+                        self.depend_on(wanted, stream)?;
+                    }
+                }
+                // A kernel overlaps with the one that was recorded last, if it depends on that alone. Its
+                // other edges are full ones: by either kind it is complete only behind what it depends on, and
+                // so is, step by step, all that comes before.
+                work.run(&self.gpu, products, stream, follows_last)?;
+                last = self.last_nodes(stream)?;
+                self.nodes.push(match work {
+                    PreparedWork::Kernel(kernel) => Node::Kernel {
+                        node: self.only(&last)?,
+                        cluster: kernel.cluster,
+                        overlaps: kernel.overlaps,
+                    },
+                    PreparedWork::Product(product) => Node::Product(product.clone()),
+                });
+            }
+            let is_nothing = step.prepared.is_empty();
+            ends.push(if is_nothing { LastNodes::new() } else { last.clone() });
         }
         Ok(())
     }
 
-    /// The node that the stream recorded last.
-    fn last_node(&self, stream: CUstream) -> Result<CUgraphNode, DeviceError> {
+    /// Lets what is recorded next depend on these nodes alone.
+    fn depend_on(&self, mut nodes: LastNodes, stream: CUstream) -> Result<(), DeviceError> {
+        let set = CUstreamUpdateCaptureDependencies_flags::CU_STREAM_SET_CAPTURE_DEPENDENCIES;
+        let first = if nodes.is_empty() { std::ptr::null_mut() } else { nodes.as_mut_ptr() };
+        // SAFETY: the stream is capturing, the nodes are of its graph, and the list has that many; without
+        // data for them, edges are full ones.
+        let result = unsafe {
+            sys::cuStreamUpdateCaptureDependencies_v2(
+                stream,
+                first,
+                std::ptr::null(),
+                nodes.len(),
+                set as u32,
+            )
+        };
+        self.gpu.done("recording", result)
+    }
+
+    /// The nodes that the stream recorded last.
+    fn last_nodes(&self, stream: CUstream) -> Result<LastNodes, DeviceError> {
         let mut status = CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE;
         let (mut id, mut count) = (0u64, 0usize);
         let mut graph: CUgraph = std::ptr::null_mut();
@@ -118,12 +167,22 @@ impl Graph {
             )
         };
         self.gpu.done("recording", result)?;
-        if count != 1 || nodes.is_null() {
-            let reason = format!("recording: a kernel became {count} nodes");
-            return Err(DeviceError::Setup { device: self.gpu.name(), reason });
+        if nodes.is_null() {
+            return Ok(LastNodes::new());
         }
-        // SAFETY: the driver gave a list of one node, valid until the next call on the stream.
-        Ok(unsafe { *nodes })
+        // SAFETY: the driver gave a list of so many nodes, valid until the next call on the stream.
+        Ok(LastNodes::from_slice(unsafe { std::slice::from_raw_parts(nodes, count) }))
+    }
+
+    /// The node of a kernel.
+    fn only(&self, nodes: &[CUgraphNode]) -> Result<CUgraphNode, DeviceError> {
+        match nodes {
+            [node] => Ok(*node),
+            nodes => {
+                let reason = format!("recording: a kernel became {} nodes", nodes.len());
+                Err(DeviceError::Setup { device: self.gpu.name(), reason })
+            }
+        }
     }
 
     /// Brings the nodes up to date with changed steps. False if the run is another sequence of kernels
@@ -131,6 +190,10 @@ impl Graph {
     pub(crate) fn update(&mut self, planned: &Planned) -> Result<bool, DeviceError> {
         let count: usize = planned.steps.iter().map(|step| step.prepared.len()).sum();
         if count != self.nodes.len() {
+            return Ok(false);
+        }
+        // A kernel's place in the graph stays as it was recorded.
+        if self.order.as_mut().is_some_and(|order| !order.still_holds(&planned.steps)) {
             return Ok(false);
         }
         let mut nodes = self.nodes.iter();

@@ -111,15 +111,17 @@ impl PreparedWork {
         }
     }
 
-    /// Gives it to a stream.
+    /// Gives it to a stream. A kernel may begin while the last one that the stream was given still runs if
+    /// it can and `may_overlap`.
     pub(crate) fn run(
         &self,
         gpu: &Gpu,
         products: Option<&Products>,
         stream: CUstream,
+        may_overlap: bool,
     ) -> Result<(), DeviceError> {
         match (self, products) {
-            (PreparedWork::Kernel(kernel), _) => kernel.run(gpu, stream),
+            (PreparedWork::Kernel(kernel), _) => kernel.run(gpu, stream, may_overlap),
             (PreparedWork::Product(product), Some(products)) => {
                 let (product, addresses) = &**product;
                 products.run(product, *addresses, stream)
@@ -133,12 +135,12 @@ impl PreparedWork {
 }
 
 impl Prepared {
-    fn run(&self, gpu: &Gpu, stream: CUstream) -> Result<(), DeviceError> {
+    fn run(&self, gpu: &Gpu, stream: CUstream, may_overlap: bool) -> Result<(), DeviceError> {
         let mut attributes: SmallVec<[CUlaunchAttribute; 2]> = SmallVec::new();
         if self.cluster > 1 {
             attributes.push(cluster_attribute(self.cluster));
         }
-        if self.overlaps {
+        if self.overlaps && may_overlap {
             attributes.push(overlap_attribute());
         }
         let config = CUlaunchConfig {

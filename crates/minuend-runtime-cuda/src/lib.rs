@@ -10,6 +10,7 @@ mod code_cache;
 mod device;
 mod gpu;
 mod graph;
+mod hazards;
 mod kernels;
 mod launch;
 mod libraries;

@@ -20,7 +20,7 @@ pub(crate) struct Planned {
 
 /// A step with all that was found for it.
 pub(crate) struct PlannedStep {
-    bound: Arc<BoundStep>,
+    pub(crate) bound: Arc<BoundStep>,
     pub(crate) works: Works,
     /// As `works`, with addresses; empty until they are found.
     pub(crate) prepared: SmallVec<[PreparedWork; 2]>,

@@ -150,7 +150,8 @@ impl CudaStream {
             self.same_runs = 0;
         }
         if self.same_runs >= RUNS_BEFORE_GRAPH && !self.without_graphs {
-            match Graph::record(gpu, &self.planned, products, self.raw.stream) {
+            let beside = module.shared.side_by_side;
+            match Graph::record(gpu, &self.planned, products, self.raw.stream, beside) {
                 Ok(graph) => {
                     self.planned.steps.iter_mut().for_each(|step| step.is_changed = false);
                     graph.launch(self.raw.stream)?;
@@ -165,7 +166,7 @@ impl CudaStream {
             }
         }
         for work in self.planned.works() {
-            work.run(gpu, products, self.raw.stream)?;
+            work.run(gpu, products, self.raw.stream, true)?;
         }
         Ok(())
     }
