@@ -25,6 +25,10 @@
 #ifndef TILES
 #define TILES 2
 #endif
+// KiB of a warp's ring, which are also tiles of the weight that are under way or being multiplied.
+#ifndef RING_TILES
+#define RING_TILES 8
+#endif
 
 namespace {
 
@@ -38,7 +42,7 @@ constexpr int CHUNK = 64;
 constexpr int VECTORS = CHUNK / 8;
 constexpr int TILE_BYTES = 8 * CHUNK * 2;
 // Chunks that are under way or being multiplied.
-constexpr int STAGES = 8 / TILES;
+constexpr int STAGES = RING_TILES / TILES;
 constexpr int STAGE_BYTES = TILES * TILE_BYTES;
 constexpr int RING_BYTES = STAGES * STAGE_BYTES;
 // Sums of a warp: [tile][row][column of the tile].
@@ -47,6 +51,7 @@ constexpr int WARP_SUMS = TILES * TILE_SUMS;
 
 static_assert(ROWS == 8 || ROWS == 16, "rows are those of one tensor core product");
 static_assert(TILES == 1 || TILES == 2 || TILES == 4, "a gated product takes half of the tiles");
+static_assert(TILE_BYTES == 1024, "the host reserves a KiB for each tile");
 static_assert(STAGES >= 2, "a stage is copied to while another is multiplied");
 
 // Byte offset in a tile of a vector of 16 bytes: the vectors that eight lanes read together, four

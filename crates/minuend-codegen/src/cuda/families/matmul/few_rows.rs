@@ -47,8 +47,13 @@ pub(super) const MULTIPLY_ADDS: Template = Template {
     opcodes: |_| vec!["FFMA", "LDGSTS.E.BYPASS.128", "LDS.128", "LDG.E.128"],
 };
 
-/// Bytes of a warp's ring of the weight, in both kernels.
+/// Bytes of a warp's ring of the weight in the multiply-add kernel.
 const RING_BYTES: usize = 8 << 10;
+/// Tiles, of a KiB each, in a warp's ring of the tensor core kernel.
+const RING_TILES: usize = 8;
+/// Warps of a block of that kernel that has a multiprocessor to itself. With half as many, a block leaves
+/// room for one of the next kernel, whose ring can then fill while this one runs.
+const LONE_WARPS: usize = 16;
 /// Elements of k that a warp of the tensor core kernel reads at once.
 const CHUNK: usize = 64;
 /// Columns of a warp of the other kernel.
@@ -61,6 +66,7 @@ fn tensor_core_spec(dtype: DType, rows: usize, tiles: usize) -> KernelSpec {
         .with_type("ELEMENT", element(dtype))
         .with_int("ROWS", rows as i32)
         .with_int("TILES", tiles as i32)
+        .with_int("RING_TILES", RING_TILES as i32)
 }
 
 fn multiply_add_spec(weight: DType, rows: usize) -> KernelSpec {
@@ -162,14 +168,14 @@ fn tensor_cores(problem: &Problem<'_>, rows: usize, limits: &CudaLimits) -> Kern
     let spec_rows = if rows <= 8 { 8 } else { 16 };
     let strips = problem.rhs_columns().div_ceil(tiles * 8);
     // Two sets of sums behind the ring.
-    let warp_bytes = RING_BYTES + 2 * tiles * spec_rows * 8 * 4;
+    let warp_bytes = (RING_TILES << 10) + 2 * tiles * spec_rows * 8 * 4;
     let shared_bytes = limits.arch.shared_bytes as usize;
     let block_bytes = |warps: usize| warps * warp_bytes;
     // Warps meet at the end of a strip: each should have read a few chunks by then, unless there is
     // one strip only, all of which is then on its way at once.
-    let is_long = problem.k >= 16 * 4 * CHUNK || strips <= multiprocessors;
-    let (warps, blocks) = match is_long && block_bytes(16) <= shared_bytes {
-        true => (16, 1),
+    let is_long = problem.k >= LONE_WARPS * 4 * CHUNK || strips <= multiprocessors;
+    let (warps, blocks) = match is_long && block_bytes(LONE_WARPS) <= shared_bytes {
+        true => (LONE_WARPS, 1),
         // A KiB of each block's memory is the system's.
         false => (8, if 2 * (block_bytes(8) + 1024) <= shared_bytes + 1024 { 2 } else { 1 }),
     };
