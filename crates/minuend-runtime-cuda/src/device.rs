@@ -23,9 +23,9 @@ pub struct CudaOptions {
     pub variant: Option<Variant>,
     /// Where compiled kernels are kept; `None` keeps none.
     pub cache_directory: Option<PathBuf>,
-    /// Every kernel begins when the one in front of it has ended, also where they could overlap: for
-    /// measurements, and to find faults.
-    pub without_overlap: bool,
+    /// Kernels that can begin while the one in front of them ends do so (programmatic dependent launch),
+    /// where the architecture has it.
+    pub overlap: bool,
     /// In runs that are recorded, steps that do not depend on each other run side by side.
     pub side_by_side: bool,
 }
@@ -131,7 +131,7 @@ impl CudaDevice {
             multiprocessors: gpu.description.multiprocessors,
             has_blas: products.is_ok(),
             use_wgmma: gpu.arch.has_wgmma && options.variant != Some(Variant::MmaSync),
-            overlap: gpu.arch.has_tma && !options.without_overlap,
+            overlap: gpu.arch.has_tma && options.overlap,
         };
         let target = CudaTarget::new(limits.clone());
         let limits = Mutex::new(Arc::new(limits));
