@@ -5,12 +5,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod axes;
+mod chain;
 mod cpu;
 pub mod cuda;
 mod f32_activations;
 mod kernel;
+mod literal;
 mod place;
+mod rows;
 mod target;
+mod turns;
+mod unsupported;
 pub mod wgsl;
 
 pub use cpu::CpuTarget;

@@ -2,7 +2,9 @@
 
 use minuend_ir::DType;
 
+use crate::axes::is_dense;
 use crate::kernel::Kernel;
+use crate::unsupported::Unsupported;
 
 /// A launch with numbers for sizes.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,60 @@ pub struct LaunchPlaces<'a> {
     pub results: &'a [TensorPlace<'a>],
     /// Sizes it needs as numbers.
     pub scalars: &'a [i64],
+}
+
+impl<'a> LaunchPlaces<'a> {
+    /// The operand at `index`; an error if there is none.
+    pub(crate) fn operand(&self, index: usize) -> Result<&'a TensorPlace<'a>, Unsupported> {
+        self.place(self.operands, "operand", index)
+    }
+
+    /// The result at `index`; an error if there is none.
+    pub(crate) fn result(&self, index: usize) -> Result<&'a TensorPlace<'a>, Unsupported> {
+        self.place(self.results, "result", index)
+    }
+
+    /// As [`LaunchPlaces::operand`], for one that the plan makes dense.
+    pub(crate) fn dense_operand(&self, index: usize) -> Result<&'a TensorPlace<'a>, Unsupported> {
+        self.operand(index).and_then(|tensor| self.dense(tensor))
+    }
+
+    /// As [`LaunchPlaces::result`], for a dense one.
+    pub(crate) fn dense_result(&self, index: usize) -> Result<&'a TensorPlace<'a>, Unsupported> {
+        self.result(index).and_then(|tensor| self.dense(tensor))
+    }
+
+    /// As [`LaunchPlaces::operand`], for one whose rows along the last axis are dense.
+    pub(crate) fn row_operand(&self, index: usize) -> Result<&'a TensorPlace<'a>, Unsupported> {
+        let tensor = self.operand(index)?;
+        match (tensor.shape.last(), tensor.strides.last()) {
+            (Some(1), _) | (_, Some(1)) => Ok(tensor),
+            _ => Err(self.unsupported(format!("operand {index} has a strided last axis"))),
+        }
+    }
+
+    fn place(
+        &self,
+        places: &'a [TensorPlace<'a>],
+        kind: &str,
+        index: usize,
+    ) -> Result<&'a TensorPlace<'a>, Unsupported> {
+        places.get(index).ok_or_else(|| self.unsupported(format!("{kind} {index} is missing")))
+    }
+
+    fn dense(&self, tensor: &'a TensorPlace<'a>) -> Result<&'a TensorPlace<'a>, Unsupported> {
+        let (shape, strides) = (tensor.shape, tensor.strides);
+        if is_dense(shape, strides) {
+            return Ok(tensor);
+        }
+        Err(self.unsupported(format!(
+            "a tensor of shape {shape:?} has strides {strides:?}, expected dense ones"
+        )))
+    }
+
+    fn unsupported(&self, reason: String) -> Unsupported {
+        Unsupported { op: self.kernel.op.mnemonic(), reason }
+    }
 }
 
 /// Faults that kernels count, by word of the fault buffer.

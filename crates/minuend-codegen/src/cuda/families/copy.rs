@@ -1,24 +1,21 @@
 //! Elements moved as they are: copies, literals, sizes and consecutive integers.
 
 mod axes;
-mod literal;
 
 use std::sync::Arc;
 
 use minuend_ir::DType;
 use minuend_ir::ops::Constant;
 
+use crate::axes::{Axes, dense_strides, is_dense};
 use crate::cuda::error::CudaError;
 use crate::cuda::families::copy::axes::{Transposition, ordered};
-use crate::cuda::families::copy::literal::{literal_bytes, repeated};
-use crate::cuda::families::indexing::{
-    Axes, MAX_RANK, blocks, dense_place, dense_strides, distances, elements, is_dense, sizes,
-    unit_opcodes,
-};
+use crate::cuda::families::indexing::{MAX_RANK, blocks, distances, elements, sizes, unit_opcodes};
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
+use crate::literal::literal_bytes;
 use crate::place::{LaunchPlaces, TensorPlace};
 
 pub(crate) const TEMPLATES: &[Template] = &[
@@ -214,6 +211,15 @@ pub(crate) fn constant(op: &Constant, launch: &LaunchPlaces<'_>) -> Result<Works
     move_elements(Source { arg: data, byte_offset: 0, strides: &strides }, to)
 }
 
+/// Bytes repeated up to eight, as an integer.
+fn repeated(bytes: &[u8]) -> i64 {
+    let mut word = [0u8; 8];
+    for (byte, value) in word.iter_mut().zip(bytes.iter().cycle()) {
+        *byte = *value;
+    }
+    i64::from_le_bytes(word)
+}
+
 /// Writes a value, repeated up to eight bytes, to all of a dense tensor.
 fn fill(bits: i64, to: &TensorPlace<'_>) -> Result<Works, CudaError> {
     let bytes = elements(to)? as u64 * to.dtype.bytes();
@@ -246,7 +252,7 @@ pub(crate) fn iota(launch: &LaunchPlaces<'_>) -> Result<Works, CudaError> {
 
 fn integers(start: i64, launch: &LaunchPlaces<'_>) -> Result<Works, CudaError> {
     let op = launch.kernel.op.mnemonic();
-    let to = dense_place(op, launch.results, 0)?;
+    let to = launch.dense_result(0)?;
     if to.dtype != DType::I64 {
         let reason = format!("the result is {}, expected i64", to.dtype);
         return Err(CudaError::Unsupported { op, reason });

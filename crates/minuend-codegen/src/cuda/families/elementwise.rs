@@ -1,6 +1,5 @@
 //! Elementwise ops and chains of them: what is computed for an element is generated.
 
-mod chain;
 mod expression;
 mod rows;
 mod text;
@@ -8,12 +7,10 @@ mod text;
 use std::sync::Arc;
 
 use minuend_ir::DType;
-use smallvec::SmallVec;
 
+use crate::axes::{Axes, broadcast};
 use crate::cuda::error::CudaError;
-use crate::cuda::families::indexing::{
-    Axes, PerAxis, blocks, broadcast_strides, coalesce, dense_place, elements,
-};
+use crate::cuda::families::indexing::{blocks, elements};
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
@@ -147,14 +144,8 @@ pub(crate) fn works(launch: &LaunchPlaces<'_>, _: &CudaLimits) -> Result<Works, 
         );
         return Err(CudaError::Unsupported { op, reason });
     }
-    let result = dense_place(op, launch.results, 0)?;
-    let under = |operand: &TensorPlace<'_>| broadcast_strides(op, operand, result.shape);
-    let strides: Result<SmallVec<[PerAxis; 4]>, CudaError> =
-        launch.operands.iter().map(under).collect();
-    let strides = strides?;
-    let strides: SmallVec<[&[usize]; MAX_OPERANDS]> =
-        strides.iter().map(|strides| strides.as_slice()).collect();
-    let axes = coalesce(result.shape, &strides);
+    let result = launch.dense_result(0)?;
+    let axes = broadcast(op, launch.operands, result.shape)?;
     let items = items(&axes, launch.operands, result);
     let axes = in_items(axes, items);
     let count = elements(result)? / items.lanes;

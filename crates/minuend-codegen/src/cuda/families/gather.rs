@@ -5,7 +5,7 @@ use minuend_ir::ops::Gather;
 
 use crate::cuda::error::CudaError;
 use crate::cuda::families::element;
-use crate::cuda::families::indexing::{blocks, dense_place, elements, unit_opcodes};
+use crate::cuda::families::indexing::{blocks, elements, unit_opcodes};
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
@@ -45,9 +45,9 @@ pub(crate) fn works(
 ) -> Result<Works, CudaError> {
     let name = launch.kernel.op.mnemonic();
     let wrong = |reason: String| CudaError::Unsupported { op: name, reason };
-    let data = dense_place(name, launch.operands, 0)?;
-    let indices = dense_place(name, launch.operands, 1)?;
-    let result = dense_place(name, launch.results, 0)?;
+    let data = launch.dense_operand(0)?;
+    let indices = launch.dense_operand(1)?;
+    let result = launch.dense_result(0)?;
     if !matches!(indices.dtype, DType::I64 | DType::I32) || result.dtype != data.dtype {
         let (data, indices, result) = (data.dtype, indices.dtype, result.dtype);
         return Err(wrong(format!("{data} by {indices} to {result}, expected integer indices")));

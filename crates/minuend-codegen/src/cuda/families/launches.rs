@@ -2,8 +2,8 @@
 
 use minuend_ir::{DType, Op};
 
+use crate::axes::dense_strides;
 use crate::cuda::error::CudaError;
-use crate::cuda::families::indexing::dense_strides;
 use crate::cuda::launch::{Arg, KernelLaunch, Work, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::template::specialise;

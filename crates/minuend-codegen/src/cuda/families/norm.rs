@@ -5,15 +5,16 @@ use minuend_ir::ops::RmsNorm;
 
 use crate::cuda::error::CudaError;
 use crate::cuda::families::element;
-use crate::cuda::families::indexing::{dense_place, distances, place};
+use crate::cuda::families::indexing::distances;
 use crate::cuda::families::reduce::FLOATS;
-use crate::cuda::families::reduce::rows::{Rows, starts_with_vector, widest};
+use crate::cuda::families::reduce::rows::{starts_with_vector, widest};
 use crate::cuda::families::reduce::teams::Holding;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::{LaunchPlaces, TensorPlace};
+use crate::rows::Rows;
 
 pub(crate) const TEMPLATES: &[Template] = &[Template {
     name: "normalize/rms_norm",
@@ -58,31 +59,15 @@ fn rows() -> Vec<KernelSpec> {
     rows
 }
 
-/// An operand whose rows are dense.
-fn row_operand<'a>(
-    launch: &'a LaunchPlaces<'a>,
-    index: usize,
-) -> Result<&'a TensorPlace<'a>, CudaError> {
-    let op = launch.kernel.op.mnemonic();
-    let tensor = place(op, launch.operands, index)?;
-    match (tensor.shape.last(), tensor.strides.last()) {
-        (Some(1), _) | (_, Some(1)) => Ok(tensor),
-        _ => {
-            let reason = format!("operand {index} has a strided last axis");
-            Err(CudaError::Unsupported { op, reason })
-        }
-    }
-}
-
 pub(crate) fn rms_norm(
     op: RmsNorm,
     launch: &LaunchPlaces<'_>,
     limits: &CudaLimits,
 ) -> Result<Works, CudaError> {
     let name = launch.kernel.op.mnemonic();
-    let weight = dense_place(name, launch.operands, 1)?;
-    let normed = dense_place(name, launch.results, 0)?;
-    let norm = Norm { name, op, x: row_operand(launch, 0)?, residual: None, weight, normed };
+    let weight = launch.dense_operand(1)?;
+    let normed = launch.dense_result(0)?;
+    let norm = Norm { name, op, x: launch.row_operand(0)?, residual: None, weight, normed };
     norm.works(limits)
 }
 
@@ -92,10 +77,10 @@ pub(crate) fn add_rms_norm(
     limits: &CudaLimits,
 ) -> Result<Works, CudaError> {
     let name = launch.kernel.op.mnemonic();
-    let residual = (row_operand(launch, 1)?, dense_place(name, launch.results, 0)?);
-    let weight = dense_place(name, launch.operands, 2)?;
-    let normed = dense_place(name, launch.results, 1)?;
-    let x = row_operand(launch, 0)?;
+    let residual = (launch.row_operand(1)?, launch.dense_result(0)?);
+    let weight = launch.dense_operand(2)?;
+    let normed = launch.dense_result(1)?;
+    let x = launch.row_operand(0)?;
     Norm { name, op, x, residual: Some(residual), weight, normed }.works(limits)
 }
 

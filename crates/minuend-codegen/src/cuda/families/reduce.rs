@@ -8,14 +8,15 @@ use minuend_ir::ops::{ArgMax, Reduce, ReduceKind};
 
 use crate::cuda::error::CudaError;
 use crate::cuda::families::element;
-use crate::cuda::families::indexing::{dense_place, place};
-use crate::cuda::families::reduce::rows::{Rows, widest};
+use crate::cuda::families::reduce::rows::widest;
 use crate::cuda::families::reduce::teams::Team;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
-use crate::place::{LaunchPlaces, Region};
+use crate::place::{LaunchPlaces, Region, TensorPlace};
+use crate::rows::Rows;
+use crate::unsupported::Unsupported;
 
 pub(crate) const TEMPLATES: &[Template] = &[
     Template {
@@ -76,17 +77,35 @@ fn arg_max_spec(dtype: DType, width: usize) -> KernelSpec {
         .with_int("WIDTH", width as i32)
 }
 
+/// What becomes one element along an axis.
+struct Reduction<'a> {
+    x: &'a TensorPlace<'a>,
+    result: &'a TensorPlace<'a>,
+    rows: Rows,
+    /// Elements of a vector.
+    width: usize,
+    /// Vectors of a row.
+    vectors: usize,
+}
+
+impl<'a> Reduction<'a> {
+    fn of(launch: &LaunchPlaces<'a>, axis: usize) -> Result<Reduction<'a>, Unsupported> {
+        let x = launch.operand(0)?;
+        let result = launch.dense_result(0)?;
+        let rows = Rows::along(launch.kernel.op.mnemonic(), axis, &[x])?;
+        let width = rows.width(&[x]);
+        let vectors = rows.length / width;
+        Ok(Reduction { x, result, rows, width, vectors })
+    }
+}
+
 pub(crate) fn works(
     op: Reduce,
     launch: &LaunchPlaces<'_>,
     limits: &CudaLimits,
 ) -> Result<Works, CudaError> {
-    let name = launch.kernel.op.mnemonic();
-    let x = place(name, launch.operands, 0)?;
-    let result = dense_place(name, launch.results, 0)?;
-    let rows = Rows::along(name, op.axis, &[x])?;
-    let (width, step) = (rows.width(&[x]), rows.steps[0]);
-    let vectors = rows.length / width;
+    let Reduction { x, result, rows, width, vectors } = Reduction::of(launch, op.axis)?;
+    let step = rows.steps[0];
     let team = Team::for_one_pass(rows.count, vectors, step, limits);
     let is_max = op.kind == ReduceKind::Max;
     let divisor = if op.kind == ReduceKind::Mean { rows.length as f32 } else { 1.0 };
@@ -122,12 +141,7 @@ pub(crate) fn arg_max(
     launch: &LaunchPlaces<'_>,
     limits: &CudaLimits,
 ) -> Result<Works, CudaError> {
-    let name = launch.kernel.op.mnemonic();
-    let x = place(name, launch.operands, 0)?;
-    let result = dense_place(name, launch.results, 0)?;
-    let rows = Rows::along(name, op.axis, &[x])?;
-    let width = rows.width(&[x]);
-    let vectors = rows.length / width;
+    let Reduction { x, result, rows, width, vectors } = Reduction::of(launch, op.axis)?;
     let blocks = arg_max_blocks(rows.count, vectors, limits);
     let threads = vectors.next_multiple_of(32).clamp(32, ARG_MAX_THREADS) as u32;
     let counters = match blocks {

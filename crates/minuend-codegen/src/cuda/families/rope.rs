@@ -1,20 +1,18 @@
 //! Rotary position embedding.
 
-mod turns;
-
 use minuend_ir::DType;
 use minuend_ir::ops::{Rope, RopeLayout};
 
 use crate::cuda::error::CudaError;
 use crate::cuda::families::element;
-use crate::cuda::families::indexing::{blocks, dense_place, distances, place};
+use crate::cuda::families::indexing::{blocks, distances};
 use crate::cuda::families::reduce::FLOATS;
-use crate::cuda::families::rope::turns::turns;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::{LaunchPlaces, TensorPlace};
+use crate::turns::turns;
 
 pub(crate) const TEMPLATES: &[Template] = &[Template {
     name: "rope/rope",
@@ -73,9 +71,9 @@ pub(crate) fn works(
     limits: &CudaLimits,
 ) -> Result<Works, CudaError> {
     let name = launch.kernel.op.mnemonic();
-    let x = place(name, launch.operands, 0)?;
-    let positions = dense_place(name, launch.operands, 1)?;
-    let result = place(name, launch.results, 0)?;
+    let x = launch.operand(0)?;
+    let positions = launch.dense_operand(1)?;
+    let result = launch.result(0)?;
     let &[batch, heads, tokens, features] = result.shape else {
         let reason = format!("the result has rank {}, expected 4", result.shape.len());
         return Err(CudaError::Unsupported { op: name, reason });
@@ -105,7 +103,7 @@ pub(crate) fn works(
     let launch = KernelLaunch::new(spec, blocks(items, THREADS)?, THREADS)
         .arg("x", Arg::tensor(x))
         .arg("positions", Arg::tensor(positions))
-        .arg("turns", Arg::Data(turns(op.theta.get(), features)))
+        .arg("turns", Arg::Data(turns(op.theta.get(), features).bytes))
         .arg("result", Arg::tensor(result))
         .arg("items", Arg::size("rotations", items)?)
         .arg("vectors", Arg::size("features", vectors)?)

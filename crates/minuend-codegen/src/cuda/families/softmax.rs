@@ -5,15 +5,15 @@ use minuend_ir::ops::Softmax;
 
 use crate::cuda::error::CudaError;
 use crate::cuda::families::element;
-use crate::cuda::families::indexing::{dense_place, place};
 use crate::cuda::families::reduce::FLOATS;
-use crate::cuda::families::reduce::rows::{Rows, widest};
+use crate::cuda::families::reduce::rows::widest;
 use crate::cuda::families::reduce::teams::{Holding, Team};
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::LaunchPlaces;
+use crate::rows::Rows;
 
 pub(crate) const TEMPLATES: &[Template] = &[Template {
     name: "softmax/softmax",
@@ -49,8 +49,8 @@ pub(crate) fn works(
     limits: &CudaLimits,
 ) -> Result<Works, CudaError> {
     let name = launch.kernel.op.mnemonic();
-    let x = place(name, launch.operands, 0)?;
-    let result = dense_place(name, launch.results, 0)?;
+    let x = launch.operand(0)?;
+    let result = launch.dense_result(0)?;
     let rows = Rows::along(name, op.axis, &[x, result])?;
     let (width, x_step, result_step) = (rows.width(&[x, result]), rows.steps[0], rows.steps[1]);
     let vectors = rows.length / width;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use half::{bf16, f16};
 use minuend_ir::DType;
 use minuend_ir::ops::{Constant, Literal};
 
+use crate::axes::{coalesce, dense_strides};
+use crate::literal::literal_bytes;
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::indexing::{MAX_RANK, coalesce};
+use crate::wgsl::families::indexing::MAX_RANK;
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::{TensorPlace, Window};
 use crate::wgsl::template::{KernelSpec, Param, Template, no_region};
@@ -124,40 +125,9 @@ pub(crate) fn constant(
     move_elements(words, 0, &strides, to, limits)
 }
 
-fn dense_strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1usize; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
-    }
-    strides
-}
-
 /// The values as they lie in memory, filled up to whole words.
 fn literal_words(values: &Literal, dtype: DType) -> Arc<[u32]> {
-    let mut bytes: Vec<u8> = Vec::new();
-    match values {
-        Literal::Reals(values) => {
-            for value in values.iter().map(|value| value.get()) {
-                match dtype {
-                    DType::F16 => bytes.extend(f16::from_f64(value).to_le_bytes()),
-                    DType::Bf16 => bytes.extend(bf16::from_f64(value).to_le_bytes()),
-                    DType::F32 | DType::I64 | DType::I32 | DType::Bool => {
-                        bytes.extend((value as f32).to_le_bytes());
-                    }
-                }
-            }
-        }
-        Literal::Ints(values) => {
-            for value in values.iter() {
-                if dtype == DType::I32 {
-                    bytes.extend((*value as i32).to_le_bytes());
-                } else {
-                    bytes.extend(value.to_le_bytes());
-                }
-            }
-        }
-        Literal::Bools(values) => bytes.extend(values.iter().map(|value| u8::from(*value))),
-    }
+    let mut bytes = literal_bytes(values, dtype);
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     let word =
         |chunk: &[u8]| chunk.iter().rev().fold(0u32, |word, byte| word << 8 | u32::from(*byte));

@@ -1,6 +1,5 @@
 //! Elementwise ops and chains of them: the body of the shader is generated.
 
-mod chain;
 mod expression;
 mod library;
 mod rows;
@@ -10,12 +9,13 @@ use std::sync::Arc;
 
 use minuend_ir::DType;
 
+use crate::axes::broadcast;
 use crate::kernel::Kernel;
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::indexing::{broadcast_strides, coalesce, result_place};
+use crate::wgsl::families::indexing::result_place;
 use crate::wgsl::limits::WgslLimits;
-use crate::wgsl::place::{TensorPlace, Window};
+use crate::wgsl::place::Window;
 use crate::wgsl::template::{KernelSpec, Template};
 
 pub(crate) const TEMPLATES: &[Template] = &[Template {
@@ -59,11 +59,7 @@ pub(crate) fn dispatches(
     }
     let result = result_place(launch, 0)?;
     let elements = result.elements().unwrap_or(usize::MAX);
-    let under =
-        |operand: &TensorPlace<'_>| broadcast_strides(operand.shape, operand.strides, result.shape);
-    let strides: Vec<_> = launch.operands.iter().map(under).collect();
-    let strides: Vec<&[usize]> = strides.iter().map(|strides| strides.as_slice()).collect();
-    let axes = coalesce(result.shape, &strides);
+    let axes = broadcast(op, launch.operands, result.shape)?;
     let mut windows = Vec::new();
     let (mut offsets, mut read_only) = (Vec::new(), 0);
     for (index, operand) in launch.operands.iter().enumerate() {

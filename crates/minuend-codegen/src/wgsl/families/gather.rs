@@ -5,7 +5,7 @@ use minuend_ir::ops::Gather;
 
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::indexing::{dense_place, result_place};
+use crate::wgsl::families::indexing::result_place;
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::{TensorPlace, Window};
 use crate::wgsl::template::{KernelSpec, Param, Template, no_region};
@@ -119,8 +119,8 @@ pub(crate) fn dispatches(
     limits: &WgslLimits,
 ) -> Result<Vec<Dispatch>, ShaderError> {
     let name = launch.kernel.op.mnemonic();
-    let data = dense_place(name, launch.operands, 0)?;
-    let indices = dense_place(name, launch.operands, 1)?;
+    let data = launch.dense_operand(0)?;
+    let indices = launch.dense_operand(1)?;
     let result = result_place(launch, 0)?;
     let Some(rows) = data.shape.get(op.axis).copied() else {
         let reason = format!("axis {} of rank {}", op.axis, data.shape.len());

@@ -4,9 +4,10 @@ mod rows;
 
 use minuend_ir::ops::RmsNorm;
 
+use crate::axes::coalesce;
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::indexing::{coalesce, dense_place, place, result_place};
+use crate::wgsl::families::indexing::result_place;
 use crate::wgsl::families::norm::rows::{Width, group_size, region, rows, spec};
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::{TensorPlace, Window};
@@ -52,22 +53,6 @@ fn width(
     if is_wide { Width::Four } else { Width::One }
 }
 
-/// An error for rows whose elements do not lie next to each other.
-fn row_operand<'a>(
-    launch: &'a LaunchPlaces<'a>,
-    index: usize,
-) -> Result<&'a TensorPlace<'a>, ShaderError> {
-    let op = launch.kernel.op.mnemonic();
-    let tensor = place(op, launch.operands, index)?;
-    match (tensor.shape.last(), tensor.strides.last()) {
-        (Some(1), _) | (_, Some(1)) => Ok(tensor),
-        _ => {
-            let reason = format!("operand {index} has a strided last axis");
-            Err(ShaderError::Unsupported { op, reason })
-        }
-    }
-}
-
 /// Shape and strides of the rows.
 fn leading<'a>(tensor: &TensorPlace<'a>) -> (&'a [usize], &'a [usize]) {
     let rank = tensor.shape.len().saturating_sub(1);
@@ -79,9 +64,8 @@ pub(crate) fn rms_norm(
     launch: &LaunchPlaces<'_>,
     limits: &WgslLimits,
 ) -> Result<Vec<Dispatch>, ShaderError> {
-    let name = launch.kernel.op.mnemonic();
-    let x = row_operand(launch, 0)?;
-    let weight = dense_place(name, launch.operands, 1)?;
+    let x = launch.row_operand(0)?;
+    let weight = launch.dense_operand(1)?;
     let result = result_place(launch, 0)?;
     let length = result.shape.last().copied().unwrap_or(1);
     let width = width(length, weight, &[x, result], limits);
@@ -112,9 +96,8 @@ pub(crate) fn add_rms_norm(
     launch: &LaunchPlaces<'_>,
     limits: &WgslLimits,
 ) -> Result<Vec<Dispatch>, ShaderError> {
-    let name = launch.kernel.op.mnemonic();
-    let (x, residual) = (row_operand(launch, 0)?, row_operand(launch, 1)?);
-    let weight = dense_place(name, launch.operands, 2)?;
+    let (x, residual) = (launch.row_operand(0)?, launch.row_operand(1)?);
+    let weight = launch.dense_operand(2)?;
     let sum = result_place(launch, 0)?;
     let normed = result_place(launch, 1)?;
     let length = sum.shape.last().copied().unwrap_or(1);

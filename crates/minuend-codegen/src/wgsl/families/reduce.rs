@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use minuend_ir::ops::{ArgMax, Reduce, ReduceKind};
 
+use crate::rows::Rows;
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::indexing::{Rows, place, result_place};
+use crate::wgsl::families::indexing::result_place;
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::{TensorPlace, Window};
 use crate::wgsl::template::{KernelSpec, Param, Template, no_region};
@@ -141,9 +142,9 @@ pub(crate) fn dispatches(
     limits: &WgslLimits,
 ) -> Result<Vec<Dispatch>, ShaderError> {
     let name = launch.kernel.op.mnemonic();
-    let x = place(name, launch.operands, 0)?;
+    let x = launch.operand(0)?;
     let result = result_place(launch, 0)?;
-    let rows = Rows::along(name, op.axis, x.shape, &[x.strides])?;
+    let rows = Rows::along(name, op.axis, &[x])?;
     let lanes = Lanes::choose(rows.count, rows.length, rows.steps[0]);
     let is_max = op.kind == ReduceKind::Max;
     let mut dispatch = Dispatch::new(spec(lanes, is_max), lanes.groups(rows.count));
@@ -176,9 +177,9 @@ pub(crate) fn arg_max(
     limits: &WgslLimits,
 ) -> Result<Vec<Dispatch>, ShaderError> {
     let name = launch.kernel.op.mnemonic();
-    let x = place(name, launch.operands, 0)?;
+    let x = launch.operand(0)?;
     let result = result_place(launch, 0)?;
-    let rows = Rows::along(name, op.axis, x.shape, &[x.strides])?;
+    let rows = Rows::along(name, op.axis, &[x])?;
     let mut dispatch = Dispatch::new(KernelSpec::new("arg_max"), rows.count);
     let (window, x_offset) = source(x, result, limits)?;
     dispatch.bind("x", window);

@@ -1,15 +1,12 @@
 //! Rotary position embedding.
 
 use std::borrow::Cow;
-use std::f64::consts::TAU;
-use std::sync::Arc;
 
-use minuend_ir::decompose::rope_frequencies;
 use minuend_ir::ops::{Rope, RopeLayout};
 
+use crate::turns::turns;
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::indexing::{dense_place, place};
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::Window;
 use crate::wgsl::template::{KernelSpec, Param, Template};
@@ -50,9 +47,9 @@ pub(crate) fn dispatches(
     limits: &WgslLimits,
 ) -> Result<Vec<Dispatch>, ShaderError> {
     let name = launch.kernel.op.mnemonic();
-    let x = place(name, launch.operands, 0)?;
-    let positions = dense_place(name, launch.operands, 1)?;
-    let result = place(name, launch.results, 0)?;
+    let x = launch.operand(0)?;
+    let positions = launch.dense_operand(1)?;
+    let result = launch.result(0)?;
     let &[batch, heads, tokens, features] = result.shape else {
         let reason = format!("the result has rank {}, expected 4", result.shape.len());
         return Err(ShaderError::Unsupported { op: name, reason });
@@ -72,7 +69,7 @@ pub(crate) fn dispatches(
     dispatch.bind("x", window);
     let (window, positions_offset) = Window::of(positions, limits)?;
     dispatch.bind("positions", window);
-    dispatch.bind("frequencies", Window::of_data(turns(op.theta.get(), features)));
+    dispatch.bind("frequencies", Window::of_data(turns(op.theta.get(), features).words));
     let (window, result_offset) = Window::of(result, limits)?;
     dispatch.bind("result", window);
     let uniforms = &mut dispatch.uniforms;
@@ -92,26 +89,6 @@ pub(crate) fn dispatches(
     uniforms.size("result_token", result_token)?;
     dispatch.work_per_group = 64 * GROUP as u64;
     Ok(vec![dispatch])
-}
-
-/// Turns per position of each pair, modulo 1, in units of 2^-64: low word, high word.
-fn turns(theta: f64, features: usize) -> Arc<[u32]> {
-    let fractions = rope_frequencies(theta, features).map(fraction_of_turn);
-    fractions.flat_map(|fraction| [fraction as u32, (fraction >> 32) as u32]).collect()
-}
-
-/// `radians / 2 pi` modulo 1 in units of 2^-64. The quotient is taken to about twice the precision of
-/// f64: a position multiplies its error.
-fn fraction_of_turn(radians: f64) -> u64 {
-    /// What the f64 next to 2 pi is short of it.
-    const TAU_REST: f64 = 2.449_293_598_294_706_4e-16;
-    const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
-    let quotient = radians / TAU;
-    let rest = (-quotient).mul_add(TAU, radians) - quotient * TAU_REST;
-    // The fraction of a float is exact, and its leading 64 bits fit; `as` cuts off the others.
-    let leading = (quotient.fract() * TWO_POW_64) as u64;
-    let correction = (rest / TAU * TWO_POW_64).round() as i64;
-    leading.wrapping_add_signed(correction)
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use minuend_ir::ops::Softmax;
 
+use crate::rows::Rows;
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::indexing::{Rows, place, result_place};
+use crate::wgsl::families::indexing::result_place;
 use crate::wgsl::families::reduce::Lanes;
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::Window;
@@ -52,9 +53,9 @@ pub(crate) fn dispatches(
     limits: &WgslLimits,
 ) -> Result<Vec<Dispatch>, ShaderError> {
     let name = launch.kernel.op.mnemonic();
-    let x = place(name, launch.operands, 0)?;
+    let x = launch.operand(0)?;
     let result = result_place(launch, 0)?;
-    let rows = Rows::along(name, op.axis, x.shape, &[x.strides, result.strides])?;
+    let rows = Rows::along(name, op.axis, &[x, result])?;
     let lanes = Lanes::choose(rows.count, rows.length, rows.steps[0]);
     let spec = lanes.set(KernelSpec::new("softmax"));
     let mut dispatch = Dispatch::new(spec, lanes.groups(rows.count));

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use smallvec::SmallVec;
 
-use crate::cuda::families::indexing::{Axes, PerAxis, coalesce};
+use crate::axes::{Axes, PerAxis, coalesce};
 
 /// The merged axes of a copy, tensor 0 the source and tensor 1 the destination: in the order in which the
 /// destination lies, so that neighbouring threads write neighbours.

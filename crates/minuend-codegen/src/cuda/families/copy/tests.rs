@@ -118,3 +118,12 @@ fn sizes_and_counts_are_integers() {
     let launch = only(select(Op::Iota(Iota { size: Dim::from(300) }), &[], &to).unwrap());
     assert_eq!((launch.grid[0], argument(&launch, "start")), (2, &Arg::Long(0)));
 }
+
+#[test]
+fn values_repeat_up_to_eight_bytes() {
+    assert_eq!(repeated(&[1]), 0x0101_0101_0101_0101);
+    assert_eq!(repeated(&[0x80, 0x3f]), 0x3f80_3f80_3f80_3f80);
+    assert_eq!(repeated(&[0, 0, 0x80, 0x3f]), 0x3f80_0000_3f80_0000);
+    assert_eq!(repeated(&[0xfe, 255, 255, 255, 255, 255, 255, 255]), -2);
+    assert_eq!(repeated(&[]), 0);
+}

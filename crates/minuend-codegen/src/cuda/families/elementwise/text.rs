@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use minuend_ir::DType;
 
+use crate::chain::links;
 use crate::cuda::error::CudaError;
 use crate::cuda::families::element;
-use crate::cuda::families::elementwise::chain::links;
 use crate::cuda::families::elementwise::expression::{Kind, expression};
 use crate::cuda::template::KernelSpec;
 use crate::kernel::{Kernel, TailOperand};

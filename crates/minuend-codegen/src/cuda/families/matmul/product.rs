@@ -3,10 +3,9 @@
 use minuend_ir::ops::Matmul;
 use minuend_ir::{DType, Op};
 
+use crate::axes::{PerAxis, broadcast_strides, coalesce};
 use crate::cuda::error::CudaError;
-use crate::cuda::families::indexing::{
-    PerAxis, broadcast_strides, coalesce, dense_place, distances, place, sizes,
-};
+use crate::cuda::families::indexing::{distances, sizes};
 use crate::cuda::families::unsupported;
 use crate::cuda::launch::{Arg, KernelLaunch};
 use crate::kernel::{Tail, TailStep};
@@ -48,9 +47,9 @@ impl<'a> Problem<'a> {
     /// Shapes that do not fit, element types that no kernel has, a strided lhs, sizes above 2^30.
     pub(super) fn of(op: Matmul, launch: &LaunchPlaces<'a>) -> Result<Problem<'a>, CudaError> {
         let name = launch.kernel.op.mnemonic();
-        let lhs = dense_place(name, launch.operands, 0)?;
-        let rhs = place(name, launch.operands, 1)?;
-        let result = dense_place(name, launch.results, 0)?;
+        let lhs = launch.dense_operand(0)?;
+        let rhs = launch.operand(1)?;
+        let result = launch.dense_result(0)?;
         let is_gated = match &launch.kernel.tail {
             Tail::None => false,
             Tail::Swiglu => true,
@@ -73,11 +72,11 @@ impl<'a> Problem<'a> {
         if rhs_k != k || columns.checked_mul(1 + usize::from(is_gated)) != Some(rhs_columns) {
             return Err(unsupported(name, "the shapes of its operands do not fit"));
         }
-        let of_matrix = |place: &'a TensorPlace<'a>| {
+        let of_matrix = |place: &TensorPlace<'_>| -> Result<PerAxis, CudaError> {
             let axes = place.shape.len().saturating_sub(2);
             let (shape, strides) = (place.shape.get(..axes), place.strides.get(..axes));
             let (shape, strides) = shape.zip(strides).ok_or_else(few_axes)?;
-            broadcast_strides(name, &TensorPlace { shape, strides, ..*place }, outer)
+            Ok(broadcast_strides(name, shape, strides, outer)?)
         };
         let axes = coalesce(outer, &[&of_matrix(lhs)?, &of_matrix(rhs)?]);
         let mut strides = axes.strides.into_iter();

@@ -1,54 +1,15 @@
-//! What lies along one axis of some tensors of one shape.
+//! Rows that are read in vectors.
 
 use minuend_ir::DType;
-use smallvec::SmallVec;
 
-use crate::cuda::error::CudaError;
-use crate::cuda::families::indexing::{Axes, PerAxis, coalesce};
+use crate::axes::PerAxis;
 use crate::place::TensorPlace;
+use crate::rows::Rows;
 
 /// Bytes that a thread loads at once, where they are aligned.
 const VECTOR_BYTES: u64 = 16;
 
-/// Rows: what lies along the axis.
-pub(crate) struct Rows {
-    /// Number of rows.
-    pub(crate) count: usize,
-    /// Elements of a row.
-    pub(crate) length: usize,
-    /// For each tensor, elements between neighbours of a row.
-    pub(crate) steps: SmallVec<[usize; 2]>,
-    /// The other axes.
-    pub(crate) axes: Axes,
-}
-
 impl Rows {
-    /// The rows of some tensors of the first one's shape; an error if it has no such axis.
-    pub(crate) fn along(
-        op: &'static str,
-        axis: usize,
-        tensors: &[&TensorPlace<'_>],
-    ) -> Result<Rows, CudaError> {
-        let shape = tensors.first().map_or(&[][..], |tensor| tensor.shape);
-        let Some(length) = shape.get(axis).copied() else {
-            let reason = format!("axis {axis} of rank {}", shape.len());
-            return Err(CudaError::Unsupported { op, reason });
-        };
-        let without = |sizes: &[usize]| -> PerAxis {
-            let others = sizes.iter().enumerate().filter(|(other, _)| *other != axis);
-            others.map(|(_, size)| *size).collect()
-        };
-        let step = |tensor: &&TensorPlace<'_>| tensor.strides.get(axis).copied().unwrap_or(1);
-        let strides: SmallVec<[PerAxis; 2]> =
-            tensors.iter().map(|tensor| without(tensor.strides)).collect();
-        let strides: SmallVec<[&[usize]; 2]> = strides.iter().map(|own| own.as_slice()).collect();
-        let others = without(shape);
-        let product = others.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
-        let count = product.ok_or(CudaError::Size { name: "rows", value: usize::MAX })?;
-        let steps = tensors.iter().map(step).collect();
-        Ok(Rows { count, length, steps, axes: coalesce(&others, &strides) })
-    }
-
     /// Elements of the vectors that every row consists of: as many as a thread loads at once, or 1.
     /// `tensors` are those whose rows these are.
     pub(crate) fn width(&self, tensors: &[&TensorPlace<'_>]) -> usize {

@@ -1,55 +1,9 @@
-//! The table of frequencies, and what a launch becomes.
+//! What a launch becomes.
 
-use std::f64::consts::TAU;
-
-use minuend_ir::decompose::rope_frequencies;
 use minuend_ir::{Op, Real};
 
-use super::turns::fraction_of_turn;
 use super::*;
 use crate::cuda::families::launches::{Tensor, argument, number, only, select};
-
-/// Distance on the circle, in turns.
-fn distance(a: f64, b: f64) -> f64 {
-    let apart = (a - b).rem_euclid(1.0);
-    apart.min(1.0 - apart)
-}
-
-#[test]
-fn fractions_of_a_turn() {
-    assert_eq!(fraction_of_turn(0.0), 0);
-    // 1/(2 pi) in 64 bits.
-    let radian = 0x28be_60db_9391_054a_u64;
-    assert!(fraction_of_turn(1.0).abs_diff(radian) <= 2);
-    assert!(fraction_of_turn(8.0).abs_diff(radian.wrapping_mul(8)) <= 16);
-}
-
-/// The product of a position and a fraction is the angle, to the precision of a position in f64.
-#[test]
-fn positions_times_fractions_are_angles() {
-    let table = turns(500_000.0, 64);
-    assert_eq!(table.len(), 32 * 8);
-    for position in [1i64, 2, 4095, 131_071, (1 << 31) - 1, -3] {
-        for (word, frequency) in table.chunks(8).zip(rope_frequencies(500_000.0, 64)) {
-            let fraction = u64::from_le_bytes(word.try_into().unwrap());
-            let turned =
-                fraction.wrapping_mul(position as u64) as f64 / 18_446_744_073_709_551_616.0;
-            let angle = position as f64 * frequency;
-            let (sin, cos) = angle.sin_cos();
-            // The angle is rounded to f64, and 2^-64 times the position is left of the fraction.
-            let bound = angle.abs() * f64::EPSILON + position.abs() as f64 * 1e-19 + 1e-15;
-            assert!(distance(turned, sin.atan2(cos) / TAU) <= bound, "{position} {frequency}");
-        }
-    }
-}
-
-#[test]
-fn a_table_is_made_once() {
-    let first = turns(12_345.0, 32);
-    assert!(std::sync::Arc::ptr_eq(&first, &turns(12_345.0, 32)));
-    assert_ne!(first, turns(12_345.0, 34));
-    assert_ne!(first, turns(12_346.0, 32));
-}
 
 const HALVES: RopeLayout = RopeLayout::HalfSplit;
 const MIXED: RopeLayout = RopeLayout::Interleaved;

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use minuend_ir::DType;
 
+use crate::chain::links;
 use crate::kernel::{Kernel, TailOperand};
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::elementwise::chain::links;
 use crate::wgsl::families::elementwise::expression::{Kind, expression};
 use crate::wgsl::families::elementwise::library::Libraries;
 use crate::wgsl::template::{KernelSpec, Param};

@@ -4,12 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use minuend_ir::ops::Matmul;
-use smallvec::SmallVec;
 
+use crate::axes::{PerAxis, broadcast_strides, coalesce};
 use crate::kernel::Tail;
 use crate::wgsl::dispatch::LaunchPlaces;
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::indexing::{broadcast_strides, coalesce};
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::{TensorPlace, Uniforms, Window};
 
@@ -31,9 +30,9 @@ pub(super) struct Product<'a> {
     /// Length of the sums.
     pub(super) k: usize,
     /// Sizes of the batch axes, at most [`MAX_BATCH_RANK`].
-    pub(super) batch_shape: SmallVec<[usize; 6]>,
-    lhs_batch: SmallVec<[usize; 6]>,
-    rhs_batch: SmallVec<[usize; 6]>,
+    pub(super) batch_shape: PerAxis,
+    lhs_batch: PerAxis,
+    rhs_batch: PerAxis,
     /// Neighbours along k are closer in the rhs than neighbours along the columns.
     pub(super) k_inner: bool,
     /// Elements of the rhs between neighbours of its outer axis and of its inner one.
@@ -56,10 +55,9 @@ pub(super) struct Bound {
 
 impl<'a> Product<'a> {
     pub(super) fn of(op: Matmul, launch: &LaunchPlaces<'a>) -> Result<Product<'a>, ShaderError> {
-        let unsupported = |reason: &str| ShaderError::Unsupported {
-            op: launch.kernel.op.mnemonic(),
-            reason: reason.to_string(),
-        };
+        let name = launch.kernel.op.mnemonic();
+        let unsupported =
+            |reason: &str| ShaderError::Unsupported { op: name, reason: reason.to_string() };
         let (Some(lhs), Some(rhs)) = (launch.operands.first(), launch.operands.get(1)) else {
             return Err(unsupported("it has fewer than two operands"));
         };
@@ -91,8 +89,8 @@ impl<'a> Product<'a> {
             return Err(unsupported("a gated product takes a weight [n, k]"));
         }
         let lhs_strides = lhs.strides.get(..lhs_outer.len()).unwrap_or(&[]);
-        let lhs_strides = broadcast_strides(lhs_outer, lhs_strides, outer);
-        let rhs_strides = broadcast_strides(rhs_outer, rhs_batch_strides, outer);
+        let lhs_strides = broadcast_strides(name, lhs_outer, lhs_strides, outer)?;
+        let rhs_strides = broadcast_strides(name, rhs_outer, rhs_batch_strides, outer)?;
         let mut batch = coalesce(outer, &[&lhs_strides, &rhs_strides]);
         let mut rows = *rows;
         // Rows that meet the same rhs, one entry's behind the other's, are rows of one product.
@@ -232,7 +230,7 @@ impl<'a> Product<'a> {
     pub(super) fn push_batch(&self, uniforms: &mut Uniforms) -> Result<(), ShaderError> {
         let missing = MAX_BATCH_RANK.saturating_sub(self.batch_shape.len());
         let filled = |own: &[usize], fill: usize| {
-            let mut all: SmallVec<[usize; 6]> = SmallVec::from_elem(fill, missing);
+            let mut all = PerAxis::from_elem(fill, missing);
             all.extend_from_slice(own);
             all
         };

@@ -1,21 +1,24 @@
-//! The values that a kernel computes for one element, one after the other.
+//! The values that an elementwise kernel computes for one element, one after the other.
 
 use minuend_ir::{DType, Op};
 use smallvec::SmallVec;
 
-use crate::cuda::error::CudaError;
 use crate::kernel::{Kernel, Tail, TailOperand};
+use crate::unsupported::Unsupported;
 
 /// One value: an op on operands of the launch and earlier values.
-pub(super) struct Link<'k> {
-    pub(super) op: &'k Op,
-    pub(super) operands: SmallVec<[(TailOperand, DType); 3]>,
-    pub(super) result: DType,
+pub(crate) struct Link<'k> {
+    /// What computes it.
+    pub(crate) op: &'k Op,
+    /// What it is computed from.
+    pub(crate) operands: SmallVec<[(TailOperand, DType); 3]>,
+    /// Its type.
+    pub(crate) result: DType,
 }
 
 /// All values; the last is stored.
-pub(super) fn links(kernel: &Kernel) -> Result<Vec<Link<'_>>, CudaError> {
-    let wrong = |reason: &str| CudaError::Unsupported {
+pub(crate) fn links(kernel: &Kernel) -> Result<Vec<Link<'_>>, Unsupported> {
+    let wrong = |reason: &str| Unsupported {
         op: kernel.op.mnemonic(),
         reason: format!("{} has {reason}", kernel.name()),
     };

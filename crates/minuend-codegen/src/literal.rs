@@ -5,7 +5,7 @@ use minuend_ir::DType;
 use minuend_ir::ops::Literal;
 
 /// The values one behind the other, little-endian.
-pub(super) fn literal_bytes(values: &Literal, dtype: DType) -> Vec<u8> {
+pub(crate) fn literal_bytes(values: &Literal, dtype: DType) -> Vec<u8> {
     let mut bytes: Vec<u8> = Vec::new();
     match values {
         Literal::Reals(values) => {
@@ -34,15 +34,6 @@ pub(super) fn literal_bytes(values: &Literal, dtype: DType) -> Vec<u8> {
     bytes
 }
 
-/// Bytes repeated up to eight, as an integer.
-pub(super) fn repeated(bytes: &[u8]) -> i64 {
-    let mut word = [0u8; 8];
-    for (byte, value) in word.iter_mut().zip(bytes.iter().cycle()) {
-        *byte = *value;
-    }
-    i64::from_le_bytes(word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,14 +49,5 @@ mod tests {
         assert_eq!(literal_bytes(&ints, DType::I64), [0xfe, 255, 255, 255, 255, 255, 255, 255]);
         assert_eq!(literal_bytes(&ints, DType::I32), [0xfe, 255, 255, 255]);
         assert_eq!(literal_bytes(&Literal::Bools([true, false].into()), DType::Bool), [1, 0]);
-    }
-
-    #[test]
-    fn values_repeat_up_to_eight_bytes() {
-        assert_eq!(repeated(&[1]), 0x0101_0101_0101_0101);
-        assert_eq!(repeated(&[0x80, 0x3f]), 0x3f80_3f80_3f80_3f80);
-        assert_eq!(repeated(&[0, 0, 0x80, 0x3f]), 0x3f80_0000_3f80_0000);
-        assert_eq!(repeated(&[0xfe, 255, 255, 255, 255, 255, 255, 255]), -2);
-        assert_eq!(repeated(&[]), 0);
     }
 }
