@@ -64,19 +64,9 @@ extern "C" __global__ __launch_bounds__(32 * RINGS * ROW_WARPS, 1) void decode_a
     float* logsumexps, unsigned int* counters, int keys, int reach, int window, int first_key,
     int chunk, float scale_log2) {
     extern __shared__ __align__(1024) unsigned char shared[];
-    const int kv_head = blockIdx.y;
-    const int split = blockIdx.x;
-    const int batch = blockIdx.z;
-    minuend::AsyncRing<Shape::Ring> ring;
-    ring.keys = k + batch * k_strides.at[0] + kv_head * k_strides.at[1];
-    ring.values = v + batch * v_strides.at[0] + kv_head * v_strides.at[1];
-    ring.key_token = k_strides.at[2];
-    ring.value_token = v_strides.at[2];
-    ring.last_key = keys - 1;
-    const int begin = first_key + split * chunk;
-    const int end = min(begin + chunk, keys);
+    const minuend::AsyncRing<Shape::Ring> ring(k, k_strides, v, v_strides, keys);
     const auto operands = minuend::decode_operands<Shape>(
         q, q_strides, lambda, lambda_strides, out, out_strides, vectors, logsumexps, counters,
         minuend::VisibleKeys{keys, reach, window}, scale_log2);
-    Block::run(ring, operands, split, gridDim.x, begin, end, shared);
+    Block::run(ring, operands, first_key, chunk, shared);
 }

@@ -70,18 +70,9 @@ extern "C" __global__ __launch_bounds__(32 * RINGS * ROW_WARPS, 1) void decode_b
     unsigned int* counters, int keys, int reach, int window, int first_key, int chunk,
     float scale_log2) {
     extern __shared__ __align__(1024) unsigned char shared[];
-    const int kv_head = blockIdx.y;
-    const int split = blockIdx.x;
-    const int batch = blockIdx.z;
-    minuend::BulkRing<Shape::Ring> ring;
-    ring.keys = &k_map;
-    ring.values = &v_map;
-    ring.kv_head = kv_head;
-    ring.batch = batch;
-    const int begin = first_key + split * chunk;
-    const int end = min(begin + chunk, keys);
+    const minuend::BulkRing<Shape::Ring> ring(k_map, v_map);
     const auto operands = minuend::decode_operands<Shape>(
         q, q_strides, lambda, lambda_strides, out, out_strides, vectors, logsumexps, counters,
         minuend::VisibleKeys{keys, reach, window}, scale_log2);
-    Block::run(ring, operands, split, gridDim.x, begin, end, shared);
+    Block::run(ring, operands, first_key, chunk, shared);
 }

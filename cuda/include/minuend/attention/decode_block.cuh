@@ -52,12 +52,15 @@ struct DecodeBlock {
         }
     }
 
-    // All threads of block `split` of `splits`, which has keys [first_key, end_key); first_key is a
-    // multiple of 16 keys.
+    // All threads of a block. Block i along x has `chunk` keys from first + i * chunk on, multiples
+    // of 16 keys.
     template <typename Loader>
     static __device__ __forceinline__ void run(Loader ring, const DecodeOperands<Shape>& operands,
-                                               int split, int splits, int first_key, int end_key,
-                                               unsigned char* shared) {
+                                               int first, int chunk, unsigned char* shared) {
+        const int split = blockIdx.x;
+        const int splits = gridDim.x;
+        const int first_key = first + split * chunk;
+        const int end_key = min(first_key + chunk, operands.visible.keys);
         const int lane = threadIdx.x % 32;
         const int warp = __shfl_sync(~0u, int(threadIdx.x) / 32, 0);
         const int ring_index = warp / Shape::row_warps;

@@ -63,6 +63,10 @@ struct BulkRing {
     u32 barriers;
     bool leads;
 
+    // Of K/V head blockIdx.y of batch element blockIdx.z.
+    __device__ __forceinline__ BulkRing(const TensorMap& k_map, const TensorMap& v_map)
+        : keys(&k_map), values(&v_map), kv_head(blockIdx.y), batch(blockIdx.z) {}
+
     __device__ __forceinline__ void start(int ring_index, u32 tiles_at, u32 barriers_at,
                                           int warp_of_ring) {
         ring = ring_index;
@@ -129,6 +133,15 @@ struct AsyncRing {
     int ring;
     int thread;
     u32 tiles;
+
+    // Of K/V head blockIdx.y of batch element blockIdx.z. Strides: batches, heads, tokens.
+    __device__ __forceinline__ AsyncRing(const Element* k, const Strides& k_strides,
+                                         const Element* v, const Strides& v_strides, int key_count)
+        : keys(k + int(blockIdx.z) * k_strides.at[0] + int(blockIdx.y) * k_strides.at[1]),
+          values(v + int(blockIdx.z) * v_strides.at[0] + int(blockIdx.y) * v_strides.at[1]),
+          key_token(k_strides.at[2]),
+          value_token(v_strides.at[2]),
+          last_key(key_count - 1) {}
 
     __device__ __forceinline__ void start(int ring_index, u32 tiles_at, u32, int warp_of_ring) {
         ring = ring_index;
