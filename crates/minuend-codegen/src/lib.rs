@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod attention;
 mod axes;
 mod chain;
 mod cpu;
@@ -15,6 +16,8 @@ mod literal;
 mod place;
 mod rows;
 mod target;
+#[cfg(test)]
+mod tensor;
 mod turns;
 mod unsupported;
 pub mod wgsl;

@@ -11,8 +11,8 @@ mod problem;
 
 use minuend_ir::ops::{Attention, DiffAttention};
 
+use crate::attention::Problem;
 use crate::cuda::error::CudaError;
-use crate::cuda::families::attention::problem::Problem;
 use crate::cuda::launch::Works;
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::template::Template;

@@ -1,51 +1,15 @@
 //! Launches for tests of the selection.
 
-use minuend_ir::{DType, Op};
+use minuend_ir::Op;
 
-use crate::axes::dense_strides;
 use crate::cuda::error::CudaError;
 use crate::cuda::launch::{Arg, KernelLaunch, Work, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::template::specialise;
 use crate::cuda::{ARCHES, Arch, copies, works};
 use crate::kernel::{Kernel, Tail};
-use crate::place::{LaunchPlaces, Region, TensorPlace};
-
-/// A tensor that owns its shape.
-#[derive(Clone)]
-pub(crate) struct Tensor {
-    pub(crate) region: Region,
-    pub(crate) dtype: DType,
-    pub(crate) byte_offset: u64,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) strides: Vec<usize>,
-}
-
-impl Tensor {
-    /// A dense tensor at the start of the arena.
-    pub(crate) fn dense(dtype: DType, shape: &[usize]) -> Tensor {
-        let (shape, strides) = (shape.to_vec(), dense_strides(shape));
-        Tensor { region: Region::Arena, dtype, byte_offset: 0, shape, strides }
-    }
-
-    pub(crate) fn with_strides(self, strides: &[usize]) -> Tensor {
-        Tensor { strides: strides.to_vec(), ..self }
-    }
-
-    pub(crate) fn at(self, byte_offset: u64) -> Tensor {
-        Tensor { byte_offset, ..self }
-    }
-
-    pub(crate) fn place(&self) -> TensorPlace<'_> {
-        TensorPlace {
-            region: self.region,
-            dtype: self.dtype,
-            byte_offset: self.byte_offset,
-            shape: &self.shape,
-            strides: &self.strides,
-        }
-    }
-}
+use crate::place::{LaunchPlaces, TensorPlace};
+use crate::tensor::Tensor;
 
 /// The limits of a typical card.
 pub(crate) fn limits() -> CudaLimits {

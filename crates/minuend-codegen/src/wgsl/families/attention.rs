@@ -11,9 +11,9 @@ mod split;
 
 use minuend_ir::ops::{Attention, DiffAttention};
 
+use crate::attention::Problem;
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::attention::problem::Problem;
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::template::Template;
 

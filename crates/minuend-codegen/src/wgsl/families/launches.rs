@@ -1,59 +1,16 @@
 //! Launches for tests of the selection.
 
-use minuend_ir::{DType, Op};
+use minuend_ir::Op;
 
 use crate::kernel::{Kernel, Tail};
+use crate::tensor::Tensor;
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
 use crate::wgsl::limits::WgslLimits;
-use crate::wgsl::place::{Region, TensorPlace};
+use crate::wgsl::place::TensorPlace;
 use crate::wgsl::select::dispatches;
 use crate::wgsl::template::{Dialect, specialise};
 use crate::wgsl::validate::validate;
-
-/// A tensor that owns its shape.
-#[derive(Clone)]
-pub(crate) struct Tensor {
-    pub(crate) region: Region,
-    pub(crate) dtype: DType,
-    pub(crate) byte_offset: u64,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) strides: Vec<usize>,
-}
-
-impl Tensor {
-    /// A dense tensor at the start of the arena.
-    pub(crate) fn dense(dtype: DType, shape: &[usize]) -> Tensor {
-        let mut strides = vec![1; shape.len()];
-        for axis in (1..shape.len()).rev() {
-            strides[axis - 1] = strides[axis] * shape[axis];
-        }
-        let shape = shape.to_vec();
-        Tensor { region: Region::Arena, dtype, byte_offset: 0, shape, strides }
-    }
-
-    pub(crate) fn with_strides(self, strides: &[usize]) -> Tensor {
-        Tensor { strides: strides.to_vec(), ..self }
-    }
-
-    pub(crate) fn at(self, byte_offset: u64) -> Tensor {
-        Tensor { byte_offset, ..self }
-    }
-
-    pub(crate) fn weight(self) -> Tensor {
-        Tensor { region: Region::Weight(0), ..self }
-    }
-
-    fn place(&self) -> TensorPlace<'_> {
-        TensorPlace {
-            region: self.region,
-            dtype: self.dtype,
-            byte_offset: self.byte_offset,
-            shape: &self.shape,
-            strides: &self.strides,
-        }
-    }
-}
 
 /// The dispatches of an op with a tail, each of which has a valid text that declares the bindings and
 /// uniforms that the dispatch gives.

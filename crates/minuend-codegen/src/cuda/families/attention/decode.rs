@@ -10,8 +10,8 @@ mod simt;
 mod split;
 mod tiles;
 
+use crate::attention::{Problem, strides};
 use crate::cuda::error::CudaError;
-use crate::cuda::families::attention::problem::{Problem, strides};
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::template::Template;

@@ -2,9 +2,9 @@
 
 use minuend_ir::DType;
 
+use crate::attention::Problem;
 use crate::cuda::error::CudaError;
 use crate::cuda::families::attention::forward_simt::{arguments, blocks};
-use crate::cuda::families::attention::problem::Problem;
 use crate::cuda::families::element;
 use crate::cuda::launch::{KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;

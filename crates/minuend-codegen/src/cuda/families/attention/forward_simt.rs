@@ -2,8 +2,8 @@
 
 use minuend_ir::DType;
 
+use crate::attention::{Problem, strides};
 use crate::cuda::error::CudaError;
-use crate::cuda::families::attention::problem::{Problem, strides};
 use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;

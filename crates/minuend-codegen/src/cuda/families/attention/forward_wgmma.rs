@@ -6,8 +6,8 @@ use minuend_ir::DType;
 use minuend_ir::ops::Mask;
 use smallvec::SmallVec;
 
+use crate::attention::{Problem, strides};
 use crate::cuda::error::CudaError;
-use crate::cuda::families::attention::problem::{Problem, strides};
 use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;

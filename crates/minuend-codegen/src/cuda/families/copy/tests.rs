@@ -4,8 +4,9 @@ use minuend_ir::ops::{DimValue, Iota, Literal};
 use minuend_ir::{Dim, Op, Real, TensorType};
 
 use super::*;
-use crate::cuda::families::launches::{Tensor, argument, copy, number, only, select, select_with};
+use crate::cuda::families::launches::{argument, copy, number, only, select, select_with};
 use crate::kernel::Tail;
+use crate::tensor::Tensor;
 
 /// `UNIT_BYTES`, `RANK` and `PER_THREAD`.
 fn form(launch: &KernelLaunch) -> [i32; 3] {

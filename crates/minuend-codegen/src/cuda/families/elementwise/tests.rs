@@ -6,8 +6,9 @@ use minuend_ir::Op;
 use minuend_ir::ops::{BinaryOp, Cast, CompareOp, UnaryOp};
 
 use super::*;
-use crate::cuda::families::launches::{Tensor, argument, number, only, select, select_with};
+use crate::cuda::families::launches::{argument, number, only, select, select_with};
 use crate::kernel::{Tail, TailOperand, TailStep};
+use crate::tensor::Tensor;
 
 const ADD: Op = Op::Binary(BinaryOp::Add);
 

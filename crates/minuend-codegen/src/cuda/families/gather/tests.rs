@@ -3,7 +3,8 @@
 use minuend_ir::Op;
 
 use super::*;
-use crate::cuda::families::launches::{Tensor, argument, number, only, select};
+use crate::cuda::families::launches::{argument, number, only, select};
+use crate::tensor::Tensor;
 
 fn gather(axis: usize, data: Tensor, indices: Tensor, to: &[usize]) -> Result<Works, CudaError> {
     let result = Tensor::dense(data.dtype, to).at(1024);

@@ -5,12 +5,13 @@ use minuend_ir::{DType, Op};
 use smallvec::smallvec;
 
 use super::*;
-use crate::cuda::families::launches::{Tensor, argument, limits, number};
+use crate::cuda::families::launches::{argument, limits, number};
 use crate::cuda::launch::{Arg, KernelLaunch, Product, Work};
 use crate::cuda::template::specialise;
 use crate::cuda::{ARCHES, Arch, Define, KernelSpec};
 use crate::kernel::{Kernel, Tail, TailOperand, TailStep};
 use crate::place::{Region, TensorPlace};
+use crate::tensor::Tensor;
 
 /// A product of rows in the arena with a weight, `[.., n, k]` or, `transpose` false, `[.., k, n]`.
 #[derive(Clone)]

@@ -5,7 +5,8 @@ use std::slice::from_ref;
 use minuend_ir::{Op, Real};
 
 use super::*;
-use crate::cuda::families::launches::{Tensor, argument, number, only, select};
+use crate::cuda::families::launches::{argument, number, only, select};
+use crate::tensor::Tensor;
 
 fn op() -> RmsNorm {
     RmsNorm { epsilon: Real::new(1e-6) }

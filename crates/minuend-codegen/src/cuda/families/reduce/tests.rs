@@ -6,7 +6,8 @@ use minuend_ir::Op;
 
 use super::teams::Holding;
 use super::*;
-use crate::cuda::families::launches::{Tensor, argument, limits, number, only, select};
+use crate::cuda::families::launches::{argument, limits, number, only, select};
+use crate::tensor::Tensor;
 
 fn mean(x: Tensor, axis: usize) -> KernelLaunch {
     let mut shape = x.shape.clone();

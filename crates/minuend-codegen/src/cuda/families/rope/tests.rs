@@ -3,7 +3,8 @@
 use minuend_ir::{Op, Real};
 
 use super::*;
-use crate::cuda::families::launches::{Tensor, argument, number, only, select};
+use crate::cuda::families::launches::{argument, number, only, select};
+use crate::tensor::Tensor;
 
 const HALVES: RopeLayout = RopeLayout::HalfSplit;
 const MIXED: RopeLayout = RopeLayout::Interleaved;

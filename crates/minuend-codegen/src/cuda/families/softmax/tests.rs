@@ -5,7 +5,8 @@ use std::slice::from_ref;
 use minuend_ir::Op;
 
 use super::*;
-use crate::cuda::families::launches::{Tensor, argument, number, only, select};
+use crate::cuda::families::launches::{argument, number, only, select};
+use crate::tensor::Tensor;
 
 fn softmax(x: Tensor, axis: usize) -> KernelLaunch {
     let result = Tensor::dense(x.dtype, &x.shape);

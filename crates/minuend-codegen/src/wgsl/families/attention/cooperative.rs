@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::attention::Problem;
 use crate::wgsl::dispatch::Dispatch;
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::attention::problem::{self, Problem};
+use crate::wgsl::families::attention::problem;
 use crate::wgsl::families::unroll::{region_of, unrolled};
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::template::{KernelSpec, Param, Template};

@@ -1,8 +1,9 @@
-//! The operands of an attention launch, and how shaders are told where they lie.
+//! How shaders are told what an attention launch consists of and where it lies.
 
-use minuend_ir::ops::{Attention, Mask};
+use minuend_ir::ops::Mask;
 
-use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
+use crate::attention::{Problem, strides};
+use crate::wgsl::dispatch::Dispatch;
 use crate::wgsl::error::ShaderError;
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::{TensorPlace, Window};
@@ -11,85 +12,7 @@ use crate::wgsl::template::{KernelSpec, Param};
 /// Parameters of the shaders in which a workgroup sees all keys of its queries.
 pub(super) const WHOLE: [&str; 3] = ["PAIRED", "HEAD_DIM", "VALUE_DIM"];
 
-/// A launch of `attention`, or of `diff_attention` if `lambda` is there.
-pub(super) struct Problem<'a> {
-    /// `[batch, heads * streams, queries, head_dim]`.
-    pub(super) q: &'a TensorPlace<'a>,
-    /// `[batch, kv_heads, keys, head_dim]`.
-    pub(super) k: &'a TensorPlace<'a>,
-    /// `[batch, kv_heads, keys, value_dim]`.
-    pub(super) v: &'a TensorPlace<'a>,
-    /// `[batch, heads, queries, 1]`, before the sigmoid.
-    pub(super) lambda: Option<&'a TensorPlace<'a>>,
-    /// `[batch, heads, queries, value_dim]`.
-    pub(super) out: &'a TensorPlace<'a>,
-    pub(super) mask: Mask,
-    pub(super) scale: f32,
-    pub(super) batch: usize,
-    /// Output heads.
-    pub(super) heads: usize,
-    pub(super) kv_heads: usize,
-    pub(super) queries: usize,
-    pub(super) keys: usize,
-    pub(super) head_dim: usize,
-    pub(super) value_dim: usize,
-}
-
-impl<'a> Problem<'a> {
-    pub(super) fn of(
-        launch: &LaunchPlaces<'a>,
-        op: Attention,
-        paired: bool,
-    ) -> Result<Problem<'a>, ShaderError> {
-        let unsupported = |reason: &str| ShaderError::Unsupported {
-            op: launch.kernel.op.mnemonic(),
-            reason: reason.to_string(),
-        };
-        let (operands, lambda) = match launch.operands {
-            [q, k, v] if !paired => ([q, k, v], None),
-            [q, k, v, lambda] if paired => ([q, k, v], Some(lambda)),
-            _ => return Err(unsupported("the number of operands is not that of the op")),
-        };
-        let [q, k, v] = operands;
-        let [out] = launch.results else { return Err(unsupported("it has one result")) };
-        let is_dense = |place: &TensorPlace<'_>| {
-            place.shape.len() == 4 && (place.shape[3] <= 1 || place.strides[3] == 1)
-        };
-        if ![q, k, v, out].into_iter().all(is_dense) || lambda.is_some_and(|l| l.shape.len() != 4) {
-            return Err(unsupported("an operand's last axis is strided"));
-        }
-        let problem = Problem {
-            q,
-            k,
-            v,
-            lambda,
-            out,
-            mask: op.mask,
-            scale: op.scale.get() as f32,
-            batch: out.shape[0],
-            heads: out.shape[1],
-            kv_heads: k.shape[1],
-            queries: out.shape[2],
-            keys: k.shape[2],
-            head_dim: q.shape[3],
-            value_dim: out.shape[3],
-        };
-        if problem.kv_heads == 0 || !problem.heads.is_multiple_of(problem.kv_heads) {
-            return Err(unsupported("its heads are no multiple of its K/V heads"));
-        }
-        Ok(problem)
-    }
-
-    /// Softmaxes that an output head is made of.
-    pub(super) fn streams(&self) -> usize {
-        if self.lambda.is_some() { 2 } else { 1 }
-    }
-
-    /// Output heads of a K/V head.
-    pub(super) fn group_heads(&self) -> usize {
-        self.heads / self.kv_heads
-    }
-
+impl Problem<'_> {
     /// Keys that a query sees on average, roughly.
     pub(super) fn mean_keys(&self) -> usize {
         let causal = self.keys.saturating_sub(self.queries / 2).max(1);
@@ -111,8 +34,7 @@ impl<'a> Problem<'a> {
         let divides = |place: &TensorPlace<'_>| {
             place.byte_offset.is_multiple_of(16)
                 && place.shape[3].is_multiple_of(4)
-                && (0..3)
-                    .all(|axis| place.shape[axis] <= 1 || place.strides[axis].is_multiple_of(4))
+                && strides(place).into_iter().all(|stride| stride.is_multiple_of(4))
         };
         [self.q, self.k, self.v, self.out].into_iter().all(divides)
     }
@@ -161,9 +83,8 @@ impl<'a> Problem<'a> {
         let (window, offset) = Window::of(bound, limits)?;
         dispatch.bind(names[0], window);
         dispatch.uniforms.size(names[1], offset as usize / width)?;
-        for axis in 0..3 {
-            let stride = if place.shape[axis] <= 1 { 0 } else { place.strides[axis] };
-            dispatch.uniforms.size(names[axis + 2], stride / width)?;
+        for (name, stride) in names[2..].iter().zip(strides(place)) {
+            dispatch.uniforms.size(name, stride / width)?;
         }
         Ok(())
     }

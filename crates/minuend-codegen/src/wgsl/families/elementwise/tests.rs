@@ -8,7 +8,8 @@ use smallvec::smallvec;
 
 use super::*;
 use crate::kernel::{Tail, TailOperand, TailStep};
-use crate::wgsl::families::launches::{Tensor, select, select_with, uniform};
+use crate::tensor::Tensor;
+use crate::wgsl::families::launches::{select, select_with, uniform};
 use crate::wgsl::template::{Dialect, specialise};
 
 fn text(dispatch: &Dispatch) -> String {

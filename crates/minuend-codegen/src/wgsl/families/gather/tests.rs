@@ -4,7 +4,8 @@ use minuend_ir::Op;
 
 use super::*;
 use crate::kernel::Tail;
-use crate::wgsl::families::launches::{Tensor, select, select_with, uniform};
+use crate::tensor::Tensor;
+use crate::wgsl::families::launches::{select, select_with, uniform};
 use crate::wgsl::place::Region;
 
 fn gather(axis: usize, data: Tensor, count: usize) -> Dispatch {

@@ -6,7 +6,8 @@ use minuend_ir::ops::RmsNorm;
 use minuend_ir::{DType, Op, Real};
 
 use super::*;
-use crate::wgsl::families::launches::{Tensor, select, uniform};
+use crate::tensor::Tensor;
+use crate::wgsl::families::launches::{select, uniform};
 use crate::wgsl::template::Param;
 
 fn op() -> RmsNorm {

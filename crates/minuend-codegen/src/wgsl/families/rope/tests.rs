@@ -3,7 +3,8 @@
 use minuend_ir::{DType, Op, Real};
 
 use super::*;
-use crate::wgsl::families::launches::{Tensor, select, uniform};
+use crate::tensor::Tensor;
+use crate::wgsl::families::launches::{select, uniform};
 
 fn rotation(x: Tensor, positions: &[usize]) -> Result<Vec<Dispatch>, ShaderError> {
     let [_, h, s, d] = x.shape[..] else { panic!("rank") };

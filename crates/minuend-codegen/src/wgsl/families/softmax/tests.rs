@@ -5,7 +5,8 @@ use std::slice::from_ref;
 use minuend_ir::{DType, Op};
 
 use super::*;
-use crate::wgsl::families::launches::{Tensor, select, uniform};
+use crate::tensor::Tensor;
+use crate::wgsl::families::launches::{select, uniform};
 
 #[test]
 fn rows_along_any_axis() {

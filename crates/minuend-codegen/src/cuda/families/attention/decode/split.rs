@@ -1,8 +1,8 @@
 //! How the keys are divided among thread blocks, and where the blocks leave what they have.
 
+use crate::attention::Problem;
 use crate::cuda::error::CudaError;
 use crate::cuda::families::attention::decode::reach;
-use crate::cuda::families::attention::problem::Problem;
 use crate::cuda::launch::{Arg, KernelLaunch};
 use crate::place::Region;
 

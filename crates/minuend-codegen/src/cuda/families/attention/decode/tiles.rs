@@ -2,10 +2,10 @@
 
 use minuend_ir::DType;
 
+use crate::attention::{Problem, strides};
 use crate::cuda::error::CudaError;
 use crate::cuda::families::attention::decode::split::Split;
 use crate::cuda::families::attention::decode::{query_heads, tensor};
-use crate::cuda::families::attention::problem::{Problem, strides};
 use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Work, Works};
 use crate::cuda::limits::CudaLimits;
