@@ -22,4 +22,5 @@ mod tensor;
 
 pub use error::{EvalError, Fault, TensorError};
 pub use eval::{Observer, Outcome, Weights, evaluate, evaluate_observed};
+pub use ops::Draw;
 pub use tensor::{Data, Tensor};

@@ -14,7 +14,10 @@ mod matmul;
 mod reduce;
 mod rms_norm;
 mod rope;
+mod sample;
 mod swiglu;
+
+pub use sample::Draw;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -142,6 +145,10 @@ pub(crate) fn apply(
         Op::Rope(op) => {
             let [x, positions] = exactly(operands)?;
             vec![rope::rope(*op, x, positions)?]
+        }
+        Op::Sample => {
+            let [logits, temperature, top_k, top_p, uniform] = exactly(operands)?;
+            vec![sample::sample(logits, [temperature, top_k, top_p], uniform)?]
         }
         Op::Swiglu => {
             let [gate, up] = exactly(operands)?;

@@ -132,6 +132,11 @@ pub trait Emit {
     fn softmax(&mut self, axis: usize, x: ValueId) -> Emitted {
         self.value(Op::Softmax(Softmax { axis }), &[x])
     }
+    /// An index of the last axis of `logits`, drawn by the rules of [`sample`](crate::ops::sample).
+    fn sample(&mut self, logits: ValueId, rules: SampleRules, uniform: ValueId) -> Emitted {
+        let SampleRules { temperature, top_k, top_p } = rules;
+        self.value(Op::Sample, &[logits, temperature, top_k, top_p, uniform])
+    }
     /// `lhs x rhs`.
     fn matmul(&mut self, lhs: ValueId, rhs: ValueId) -> Emitted {
         self.value(Op::Matmul(Matmul { transpose_rhs: false }), &[lhs, rhs])

@@ -55,6 +55,8 @@ pub enum Op {
     ArgMax(ArgMax),
     /// Softmax.
     Softmax(Softmax),
+    /// A random choice by logits; see [`sample`](ops::sample).
+    Sample,
     /// Matrix product.
     Matmul(Matmul),
     /// RMS norm.
@@ -97,6 +99,7 @@ impl Op {
             Op::Reduce(op) => op.kind.name(),
             Op::ArgMax(_) => "arg_max",
             Op::Softmax(_) => "softmax",
+            Op::Sample => "sample",
             Op::Matmul(_) => "matmul",
             Op::RmsNorm(_) => "rms_norm",
             Op::AddRmsNorm(_) => "add_rms_norm",
@@ -146,6 +149,7 @@ impl Op {
             Op::Reduce(op) => op.infer(operands),
             Op::ArgMax(op) => op.infer(operands),
             Op::Softmax(op) => op.infer(operands),
+            Op::Sample => ops::sample::infer(operands),
             Op::Matmul(op) => op.infer(operands),
             Op::RmsNorm(op) => op.infer(operands),
             Op::AddRmsNorm(op) => return op.infer_add(operands),

@@ -11,6 +11,7 @@ pub(crate) mod operands;
 pub mod reduce;
 pub mod rms_norm;
 pub mod rope;
+pub mod sample;
 pub mod swiglu;
 
 pub use attention::{Attention, Mask};
@@ -23,3 +24,4 @@ pub use matmul::Matmul;
 pub use reduce::{ArgMax, Reduce, ReduceKind, Softmax};
 pub use rms_norm::RmsNorm;
 pub use rope::{Rope, RopeLayout};
+pub use sample::SampleRules;

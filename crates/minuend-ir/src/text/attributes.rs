@@ -42,7 +42,8 @@ pub(crate) fn attributes_of(op: &Op) -> Vec<(&'static str, Attribute<'_>)> {
     match op {
         // The parts of a parameter and of the return stand in the signature and the last line.
         Op::Input(_) | Op::Return(_) => vec![],
-        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Swiglu => vec![],
+        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select => vec![],
+        Op::Swiglu | Op::Sample => vec![],
         Op::Weight(op) => vec![("name", Names(&op.parts))],
         Op::Constant(op) => vec![("value", Literal(&op.values))],
         Op::DimValue(op) => vec![("size", Size(&op.size))],
@@ -111,6 +112,7 @@ const OPS: &[(&str, Read)] = &[
         Ok(Op::Rope(Rope { layout, theta: r.real("theta")? }))
     }),
     ("swiglu", |_| Ok(Op::Swiglu)),
+    ("sample", |_| Ok(Op::Sample)),
     ("attention", |r| {
         Ok(Op::Attention(Attention { mask: r.mask("mask")?, scale: r.real("scale")? }))
     }),

@@ -43,6 +43,7 @@ fn variant(op: &Op) -> usize {
         Op::DiffAttention(_) => 25,
         Op::KvAppend(_) => 26,
         Op::ArgMax(_) => 27,
+        Op::Sample => 28,
     }
 }
 
@@ -74,7 +75,7 @@ fn every_op_round_trips() {
     assert_eq!(missing, Vec::<&str>::new());
     let variants: BTreeSet<usize> =
         graph.node_ids().map(|id| variant(&graph.node(id).op)).collect();
-    assert_eq!(variants.into_iter().collect::<Vec<_>>(), (0..28).collect::<Vec<_>>());
+    assert_eq!(variants.into_iter().collect::<Vec<_>>(), (0..29).collect::<Vec<_>>());
     assert_eq!(crate::verify::verify(&graph), Ok(()));
 }
 

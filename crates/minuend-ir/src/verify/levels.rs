@@ -29,6 +29,7 @@ pub(crate) fn lowest_level(op: &Op) -> GraphLevel {
         | Op::Reduce(_)
         | Op::ArgMax(_)
         | Op::Softmax(_)
+        | Op::Sample
         | Op::Matmul(_)
         | Op::RmsNorm(_)
         | Op::Rope(_)
