@@ -93,7 +93,7 @@ pub(crate) fn reads_strided(op: &Op, operand: usize, dense_last_axis: bool) -> b
         Op::Attention(_) | Op::DiffAttention(_) | Op::Swiglu => dense_last_axis,
         Op::RmsNorm(_) | Op::Rope(_) => operand == 0 && dense_last_axis,
         Op::AddRmsNorm(_) => operand < 2 && dense_last_axis,
-        Op::Gather(_) => false,
+        Op::Gather(_) | Op::Sample => false,
         Op::Input(_)
         | Op::Weight(_)
         | Op::Constant(_)

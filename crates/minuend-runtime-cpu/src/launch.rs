@@ -159,6 +159,7 @@ pub(crate) fn launch(kernel: &Kernel, step: &BoundLaunch, regions: &Regions<'_>)
         Op::Reduce(op) => Ok(kernels::reduce(t.read(0)?, *op, t.write(0)?)?),
         Op::ArgMax(op) => Ok(kernels::arg_max(t.read(0)?, *op, t.write(0)?)?),
         Op::Softmax(op) => softmax(*op, t),
+        Op::Sample => sample(t),
         Op::Matmul(op) => matmul(*op, kernel, t),
         Op::RmsNorm(op) => {
             let weight = weight_ref(kernel.operands[1], t.dense(1)?)?;
@@ -351,6 +352,16 @@ fn softmax(op: Softmax, t: &Tensors<'_, '_>) -> Launched {
     } else {
         Ok(kernels::softmax_along(x, op.axis, t.write(0)?)?)
     }
+}
+
+fn sample(t: &Tensors<'_, '_>) -> Launched {
+    let missing = |operand| LaunchError::NotDense { operand };
+    let rules = kernels::Rules {
+        temperature: *t.dense::<f32>(1)?.first().ok_or(missing(1))?,
+        top_k: *t.dense::<i64>(2)?.first().ok_or(missing(2))?,
+        top_p: *t.dense::<f32>(3)?.first().ok_or(missing(3))?,
+    };
+    Ok(kernels::sample(t.read(0)?, rules, t.dense(4)?, t.write(0)?)?)
 }
 
 /// Rows of any type, moved byte by byte: `data [outer, n, inner]` is dense.

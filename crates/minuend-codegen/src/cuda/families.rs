@@ -9,6 +9,7 @@ pub(crate) mod matmul;
 pub(crate) mod norm;
 pub(crate) mod reduce;
 pub(crate) mod rope;
+pub(crate) mod sample;
 pub(crate) mod softmax;
 
 use minuend_ir::DType;

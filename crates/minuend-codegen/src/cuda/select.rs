@@ -6,7 +6,7 @@ use minuend_ir::Op;
 
 use crate::cuda::error::CudaError;
 use crate::cuda::families::{
-    attention, copy, elementwise, gather, matmul, norm, reduce, rope, softmax,
+    attention, copy, elementwise, gather, matmul, norm, reduce, rope, sample, softmax,
 };
 use crate::cuda::launch::Works;
 use crate::cuda::limits::CudaLimits;
@@ -27,6 +27,7 @@ pub fn works(launch: &LaunchPlaces<'_>, limits: &CudaLimits) -> Result<Works, Cu
         Op::Gather(op) => gather::works(*op, launch, limits),
         Op::Reduce(op) => reduce::works(*op, launch, limits),
         Op::ArgMax(op) => reduce::arg_max(*op, launch, limits),
+        Op::Sample => sample::works(launch),
         Op::Softmax(op) => softmax::works(*op, launch, limits),
         Op::Matmul(op) => matmul::works(*op, launch, limits),
         Op::RmsNorm(op) => norm::rms_norm(*op, launch, limits),

@@ -2,18 +2,19 @@
 
 use crate::cuda::error::CudaError;
 use crate::cuda::families::{
-    attention, copy, elementwise, gather, matmul, norm, reduce, rope, softmax,
+    attention, copy, elementwise, gather, matmul, norm, reduce, rope, sample, softmax,
 };
 use crate::cuda::template::Template;
 
 /// Every kernel file.
 pub fn templates() -> impl Iterator<Item = &'static Template> {
-    let families: [&'static [Template]; 9] = [
+    let families: [&'static [Template]; 10] = [
         copy::TEMPLATES,
         elementwise::TEMPLATES,
         gather::TEMPLATES,
         reduce::TEMPLATES,
         softmax::TEMPLATES,
+        sample::TEMPLATES,
         norm::TEMPLATES,
         rope::TEMPLATES,
         matmul::TEMPLATES,
@@ -50,6 +51,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "minuend/floats.cuh",
     "minuend/rows.cuh",
     "minuend/team.cuh",
+    "minuend/weights.cuh",
     "minuend/turn.cuh",
     "minuend/elementary.cuh",
     "minuend/index.cuh",

@@ -7,7 +7,7 @@ use minuend_ir::Op;
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
 use crate::wgsl::families::{
-    attention, copy, elementwise, gather, matmul, norm, reduce, rope, softmax,
+    attention, copy, elementwise, gather, matmul, norm, reduce, rope, sample, softmax,
 };
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::TensorPlace;
@@ -30,6 +30,7 @@ pub fn dispatches(
         Op::Gather(op) => gather::dispatches(*op, launch, limits),
         Op::Reduce(op) => reduce::dispatches(*op, launch, limits),
         Op::ArgMax(op) => reduce::arg_max(*op, launch, limits),
+        Op::Sample => sample::dispatches(launch, limits),
         Op::Softmax(op) => softmax::dispatches(*op, launch, limits),
         Op::Matmul(op) => matmul::dispatches(*op, launch, limits),
         Op::RmsNorm(op) => norm::rms_norm(*op, launch, limits),

@@ -2,18 +2,19 @@
 
 use crate::wgsl::error::ShaderError;
 use crate::wgsl::families::{
-    attention, copy, elementwise, gather, matmul, norm, reduce, rope, softmax,
+    attention, copy, elementwise, gather, matmul, norm, reduce, rope, sample, softmax,
 };
 use crate::wgsl::template::Template;
 
 /// Every shader file.
 pub fn templates() -> impl Iterator<Item = &'static Template> {
-    let families: [&'static [Template]; 9] = [
+    let families: [&'static [Template]; 10] = [
         copy::TEMPLATES,
         elementwise::TEMPLATES,
         gather::TEMPLATES,
         reduce::TEMPLATES,
         softmax::TEMPLATES,
+        sample::TEMPLATES,
         norm::TEMPLATES,
         rope::TEMPLATES,
         matmul::TEMPLATES,
