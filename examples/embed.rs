@@ -7,7 +7,7 @@ use minuend::{CompileOptions, Continue, GenerateOptions, LogitRows, Model, Sampl
 fn main() -> Result<(), minuend::Error> {
     let model = Model::open(minuend_examples::demo_model())?;
     let device = minuend::open_device("auto", 0)?;
-    let compiled = model.compile(&*device, LogitRows::Last, &CompileOptions::default())?;
+    let compiled = model.compile(&*device, LogitRows::Sampled, &CompileOptions::default())?;
     let Some(tokenizer) = model.tokenizer()? else { return Ok(()) };
 
     let sampling = Sampling { temperature: 0.8, top_k: Some(40), top_p: None, seed: 1 };

@@ -83,9 +83,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 
     let device = args.device.open()?;
     let started = Instant::now();
+    // A program that draws tokens can take the most likely one as well, but not as fast.
+    let rows = if sampling.temperature > 0.0 { LogitRows::Sampled } else { LogitRows::Last };
     let compiled = progress::loading(|loaded| {
         let options = CompileOptions::default();
-        model.compile_reporting(&*device, LogitRows::Last, &options, loaded)
+        model.compile_reporting(&*device, rows, &options, loaded)
     })?;
     output::log_device_notes(&*device);
     let compile_time = started.elapsed().saturating_sub(compiled.load_time);

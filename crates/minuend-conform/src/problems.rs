@@ -9,6 +9,7 @@ mod matmul;
 mod norms;
 mod reductions;
 mod rotations;
+mod sampling;
 
 use minuend::Device;
 use minuend::ir::DType;
@@ -109,11 +110,12 @@ pub const ACTIVATIONS: [DType; 3] = [DType::F32, DType::Bf16, DType::F16];
 
 type List = fn(&mut Problems);
 
-const FAMILIES: [(&str, List); 8] = [
+const FAMILIES: [(&str, List); 9] = [
     ("elementwise", elementwise::list),
     ("layout", layout::list),
     ("matmul", matmul::list),
     ("reductions", reductions::list),
+    ("sampling", sampling::list),
     ("norms", norms::list),
     ("rotations", rotations::list),
     ("attention", attention::list),

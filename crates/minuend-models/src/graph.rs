@@ -8,4 +8,4 @@ mod attention;
 mod decoder;
 mod primitive;
 
-pub use decoder::{LogitRows, TOKEN_OUTPUT, language_model};
+pub use decoder::{LogitRows, SAMPLE_ARGUMENTS, TOKEN_OUTPUT, language_model};

@@ -34,7 +34,7 @@ pub use error::{
 };
 pub use expected::{ExpectedGroup, ExpectedOutputs, GreedyContinuation};
 pub use generation::GenerationConfig;
-pub use graph::{LogitRows, TOKEN_OUTPUT, language_model};
+pub use graph::{LogitRows, SAMPLE_ARGUMENTS, TOKEN_OUTPUT, language_model};
 pub use minuend_ir::ops::RopeLayout;
 pub use rope::Rope;
 pub use shapes::{TensorRole, TensorSpec, tensors};

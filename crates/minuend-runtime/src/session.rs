@@ -52,6 +52,12 @@ pub enum RunError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// An argument that is to be kept, and was not given since the session was opened or reset.
+    #[error("argument %{name} is to be kept, and there is no run before; give it")]
+    NothingKept {
+        /// The argument.
+        name: String,
+    },
     /// An output that the program does not have.
     #[error("output {wanted} is asked for, the program has {count}")]
     NoSuchOutput {
@@ -75,6 +81,9 @@ pub enum Input<'a> {
     Host(&'a HostTensor),
     /// What the output with this index of the last run is; it stays on the device.
     LastOutput(usize),
+    /// What the argument was in the last run since the session was opened or reset; it is not given to the
+    /// device again.
+    Kept,
 }
 
 /// An output that is on its way to the host; see [`Session::start_reading`].
@@ -178,10 +187,12 @@ impl Session {
     /// Gives a run to the device and waits for nothing.
     ///
     /// # Errors
-    /// As [`Session::run`], and [`RunError::NoSuchOutput`] for an output that the last run did not have.
+    /// As [`Session::run`], [`RunError::NoSuchOutput`] for an output that the last run did not have, and
+    /// [`RunError::NothingKept`].
     pub fn give(&mut self, inputs: &[Input<'_>]) -> Result<(), RunError> {
         let program = Arc::clone(&self.program);
-        let fed = inputs.iter().map(|input| self.fed(*input)).collect::<Result<Vec<_>, _>>()?;
+        let fed = inputs.iter().enumerate().map(|(index, input)| self.fed(index, *input));
+        let fed = fed.collect::<Result<Vec<_>, _>>()?;
         let bindings = self.bindings(&fed)?;
         self.check_states(&bindings)?;
         let bound = program.bind(&bindings, self.bound.as_ref())?;
@@ -198,7 +209,7 @@ impl Session {
                     let bytes = usize::try_from(tensor.span_bytes()).unwrap_or(usize::MAX);
                     self.stream.copy(from, (argument, 0), bytes)?;
                 }
-                (Input::LastOutput(_), None) => {}
+                (Input::LastOutput(_), None) | (Input::Kept, _) => {}
             }
         }
         self.reserve(&bound)?;
@@ -214,8 +225,9 @@ impl Session {
     }
 
     /// Type and shape of an argument, and where it is if it is on the device.
-    fn fed<'a>(&self, input: Input<'a>) -> Result<Fed<'a>, RunError> {
+    fn fed<'a>(&self, index: usize, input: Input<'a>) -> Result<Fed<'a>, RunError> {
         match input {
+            Input::Kept => self.kept(index),
             Input::Host(tensor) => {
                 let shape = Cow::Borrowed(tensor.shape());
                 Ok(Fed { dtype: tensor.dtype(), shape, tensor: None })
@@ -231,6 +243,20 @@ impl Session {
                 Ok(Fed { dtype: tensor.dtype, shape, tensor: Some(tensor) })
             }
         }
+    }
+
+    /// The argument of the last run with that index.
+    fn kept(&self, index: usize) -> Result<Fed<'static>, RunError> {
+        let (found, expected) = (index + 1, self.program.arguments.len());
+        let declared = self.program.arguments.get(index);
+        let declared = declared.ok_or(RunError::ArgumentCount { found, expected })?;
+        let size = |held: &Bindings, dim: &Dim| usize::try_from(dim.eval_size(held)?).ok();
+        let shape = self.held.as_ref().and_then(|held| {
+            declared.ty.shape.iter().map(|dim| size(held, dim)).collect::<Option<Vec<_>>>()
+        });
+        let nothing = || RunError::NothingKept { name: declared.name.to_string() };
+        let shape = Cow::Owned(shape.ok_or_else(nothing)?);
+        Ok(Fed { dtype: declared.ty.dtype, shape, tensor: None })
     }
 
     /// An output of the last run.

@@ -61,8 +61,8 @@ impl Generation {
     }
 }
 
-/// Feeds `prompt` to a model and continues it. `on_token` sees each token as it is chosen. At
-/// temperature 0 the model itself chooses, see [`TokenModel::feed_greedy`].
+/// Feeds `prompt` to a model and continues it. `on_token` sees each token as it is chosen. Where
+/// tokens are chosen is the model's matter, see [`TokenModel::extend`].
 ///
 /// # Errors
 /// [`Error::Request`] for an empty or too long prompt and for sampling settings out of range;
@@ -73,17 +73,14 @@ pub fn generate(
     options: &GenerateOptions,
     on_token: &mut dyn FnMut(u32) -> Continue,
 ) -> Result<Generation, Error> {
-    if options.sampling.temperature > 0.0 {
-        return sample(model, prompt, options, on_token);
-    }
-    Sampler::new(&options.sampling)?;
+    let mut sampler = Sampler::new(&options.sampling)?;
     let room = model.capacity().saturating_sub(model.position()).saturating_sub(prompt.len());
     // Choosing a token takes no room; feeding it does.
     let most = options.max_new_tokens.max(1).min(room.saturating_add(1));
     let (mut token_ids, mut finish) = (Vec::new(), Finish::Context);
     let started = Instant::now();
     let (mut prefill_time, mut seen) = (Duration::ZERO, 0usize);
-    model.feed_greedily(prompt, 1, most, &mut |tokens| {
+    model.extend(prompt, 1, most, &mut sampler, &mut |tokens| {
         let Some(token) = tokens.first().copied() else { return Continue::No };
         if seen == 0 {
             prefill_time = started.elapsed();
@@ -111,46 +108,5 @@ pub fn generate(
     })?;
     let decode_time = started.elapsed().saturating_sub(prefill_time);
     let decode_steps = seen.saturating_sub(1);
-    Ok(Generation { token_ids, finish, prefill_time, decode_time, decode_steps })
-}
-
-/// Continues with tokens that the host draws from the logits.
-fn sample(
-    model: &mut dyn TokenModel,
-    prompt: &[u32],
-    options: &GenerateOptions,
-    on_token: &mut dyn FnMut(u32) -> Continue,
-) -> Result<Generation, Error> {
-    let mut sampler = Sampler::new(&options.sampling)?;
-    let mut next = |model: &mut dyn TokenModel, ids: &[u32]| -> Result<u32, Error> {
-        Ok(sampler.choose(model.feed(ids, 1)?.last(0))?)
-    };
-    let started = Instant::now();
-    let mut token = next(model, prompt)?;
-    let prefill_time = started.elapsed();
-    let started = Instant::now();
-    let (mut token_ids, mut decode_steps) = (Vec::new(), 0);
-    let finish = loop {
-        if token_ids.len() >= options.max_new_tokens {
-            break Finish::Length;
-        }
-        if options.eos_ids.contains(&token) {
-            break Finish::EndOfText;
-        }
-        token_ids.push(token);
-        if on_token(token) == Continue::No {
-            break Finish::Stopped;
-        }
-        // The last token asked for needs no logits of its own.
-        if token_ids.len() == options.max_new_tokens {
-            break Finish::Length;
-        }
-        if model.position() >= model.capacity() {
-            break Finish::Context;
-        }
-        token = next(model, &[token])?;
-        decode_steps += 1;
-    };
-    let decode_time = started.elapsed();
     Ok(Generation { token_ids, finish, prefill_time, decode_time, decode_steps })
 }

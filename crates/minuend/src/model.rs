@@ -175,11 +175,15 @@ impl Model {
 
     /// The model on the float64 reference interpreter: slow, and the definition of right. It rounds no
     /// activation. Weights are the values that a device would load, rounded where 16-bit activations are
-    /// asked for.
+    /// asked for. It gives logits and no tokens, so that [`LogitRows::Sampled`] is [`LogitRows::Last`].
     ///
     /// # Errors
     /// [`Error::Model`] if the config's sizes do not make a graph.
     pub fn interpreted(&self, rows: LogitRows) -> Result<InterpretedModel<'_>, Error> {
+        let rows = match rows {
+            LogitRows::Sampled => LogitRows::Last,
+            rows => rows,
+        };
         Ok(InterpretedModel::new(&self.config, self.graph(rows)?, self))
     }
 }

@@ -1,5 +1,7 @@
 //! Choosing the next token.
 
+use minuend_interp::Draw;
+use minuend_ir::ops::sample::LEAST_TEMPERATURE;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -48,9 +50,24 @@ impl Sampling {
     }
 }
 
+/// The settings as the op `sample` takes them: see [`minuend_ir::ops::sample`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rules {
+    pub(crate) temperature: f32,
+    /// 0 for all.
+    pub(crate) top_k: i64,
+    /// 1 for all.
+    pub(crate) top_p: f32,
+}
+
+impl Rules {
+    /// The most likely token.
+    pub(crate) const GREEDY: Rules = Rules { temperature: 0.0, top_k: 0, top_p: 1.0 };
+}
+
 /// Chooses tokens one after the other.
 pub struct Sampler {
-    sampling: Sampling,
+    rules: Rules,
     rng: ChaCha8Rng,
 }
 
@@ -61,54 +78,50 @@ impl Sampler {
     /// As [`Sampling::check`].
     pub fn new(sampling: &Sampling) -> Result<Sampler, RequestError> {
         sampling.check()?;
-        let rng = ChaCha8Rng::seed_from_u64(sampling.seed);
-        Ok(Sampler { sampling: sampling.clone(), rng })
+        let rules = Rules {
+            temperature: sampling.temperature as f32,
+            top_k: sampling.top_k.map_or(0, |k| i64::try_from(k).unwrap_or(i64::MAX)),
+            top_p: sampling.top_p.map_or(1.0, |p| p as f32),
+        };
+        Ok(Sampler { rules, rng: ChaCha8Rng::seed_from_u64(sampling.seed) })
     }
 
-    /// The next token.
+    /// True if the most likely token is always taken: the temperature is 0, or so low that f32 has none
+    /// like it.
+    pub fn is_greedy(&self) -> bool {
+        self.rules.temperature < LEAST_TEMPERATURE
+    }
+
+    /// The settings for a program that draws.
+    pub(crate) fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    /// The next number of the random sequence, in `[0, 1)`: each token takes one, wherever it is drawn.
+    /// Where no token is drawn there is none, and this is 0.
+    fn uniform(&mut self) -> f32 {
+        if self.is_greedy() { 0.0 } else { self.rng.random() }
+    }
+
+    /// The next number for each of some sequences.
+    pub(crate) fn uniforms(&mut self, sequences: usize) -> Vec<f32> {
+        (0..sequences).map(|_| self.uniform()).collect()
+    }
+
+    /// The next token, drawn as the op `sample` is defined.
     ///
     /// # Errors
     /// [`RequestError::NoFiniteLogit`] if no logit is finite.
     pub fn choose(&mut self, logits: &[f32]) -> Result<u32, RequestError> {
-        let best = most_likely(logits).ok_or(RequestError::NoFiniteLogit)?;
-        if self.sampling.temperature == 0.0 {
-            return Ok(best);
+        if self.is_greedy() {
+            return most_likely(logits).ok_or(RequestError::NoFiniteLogit);
         }
-        let weights = self.weights(logits, logits[best as usize]);
-        let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
-        let mut left = self.rng.random::<f64>() * total;
-        for (token, weight) in &weights {
-            left -= weight;
-            if left < 0.0 {
-                return Ok(*token);
-            }
-        }
-        Ok(weights.last().map_or(best, |(token, _)| *token))
-    }
-
-    /// Candidates and their unnormalised probabilities, the most likely first.
-    fn weights(&self, logits: &[f32], max: f32) -> Vec<(u32, f64)> {
-        let temperature = self.sampling.temperature;
-        let mut weights: Vec<(u32, f64)> = (0u32..)
-            .zip(logits)
-            .filter(|(_, logit)| logit.is_finite())
-            .map(|(token, logit)| (token, (f64::from(logit - max) / temperature).exp()))
-            .collect();
-        // Of equals the lowest id comes first, so that cuts do not depend on the sort.
-        weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        if let Some(k) = self.sampling.top_k {
-            weights.truncate(k);
-        }
-        if let Some(p) = self.sampling.top_p {
-            let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
-            let mut sum = 0.0;
-            let kept = weights.iter().position(|(_, weight)| {
-                sum += weight;
-                sum >= p * total
-            });
-            weights.truncate(kept.map_or(weights.len(), |last| last + 1));
-        }
-        weights
+        let Rules { temperature, top_k, top_p } = self.rules;
+        let (temperature, top_p) = (f64::from(temperature), f64::from(top_p));
+        let draw = Draw { temperature, top_k, top_p, uniform: f64::from(self.uniform()) };
+        let logits: Vec<f64> = logits.iter().map(|logit| f64::from(*logit)).collect();
+        let token = draw.choose(&logits).and_then(|token| u32::try_from(token).ok());
+        token.ok_or(RequestError::NoFiniteLogit)
     }
 }
 

@@ -4,7 +4,7 @@ use minuend_models::ModelConfig;
 
 use crate::error::{Error, RequestError};
 use crate::generate::Continue;
-use crate::sampling::most_likely;
+use crate::sampling::{Sampler, most_likely};
 
 /// Logits of some tokens of some sequences.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,20 +53,24 @@ pub trait TokenModel {
         Ok(self.feed(ids, batch)?.most_likely_tokens()?)
     }
 
-    /// Feeds tokens, `ids` being `[batch, n]`, then again and again the most likely next token of each
-    /// sequence, `most` times altogether. `on_tokens` sees what is chosen, one token for each sequence;
-    /// when it says no, or behind the last time, what was chosen last is not fed any more.
+    /// Feeds tokens, `ids` being `[batch, n]`, then again and again the next token of each sequence, `most`
+    /// times altogether. `on_tokens` sees what is chosen, one token for each sequence; when it says no, or
+    /// behind the last time, what was chosen last is not fed any more.
+    ///
+    /// The sampler says how tokens are chosen. A model may choose them itself, with the sampler's random
+    /// numbers, and take numbers for one time more than `on_tokens` is called.
     ///
     /// # Errors
     /// As [`TokenModel::feed_greedy`].
-    fn feed_greedily(
+    fn extend(
         &mut self,
         ids: &[u32],
         batch: usize,
         most: usize,
+        sampler: &mut Sampler,
         on_tokens: &mut dyn FnMut(&[u32]) -> Continue,
     ) -> Result<(), Error> {
-        one_by_one(self, ids, batch, most, on_tokens)
+        one_by_one(self, ids, batch, most, sampler, on_tokens)
     }
 
     /// Forgets all tokens.
@@ -82,17 +86,24 @@ pub trait TokenModel {
     fn config(&self) -> &ModelConfig;
 }
 
-/// [`TokenModel::feed_greedily`] where a token must be here before the next step can be given.
+/// [`TokenModel::extend`] where the host chooses the tokens that are drawn.
 pub(crate) fn one_by_one<M: TokenModel + ?Sized>(
     model: &mut M,
     ids: &[u32],
     batch: usize,
     most: usize,
+    sampler: &mut Sampler,
     on_tokens: &mut dyn FnMut(&[u32]) -> Continue,
 ) -> Result<(), Error> {
     let mut next = ids.to_vec();
     for _ in 0..most {
-        next = model.feed_greedy(&next, batch)?;
+        next = if sampler.is_greedy() {
+            model.feed_greedy(&next, batch)?
+        } else {
+            let logits = model.feed(&next, batch)?;
+            let chosen = (0..batch).map(|sequence| sampler.choose(logits.last(sequence)));
+            chosen.collect::<Result<_, _>>()?
+        };
         if on_tokens(&next) == Continue::No {
             break;
         }

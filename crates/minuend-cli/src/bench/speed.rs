@@ -162,6 +162,7 @@ fn run(args: &BenchArgs, session: &mut ModelSession) -> Result<Speed, Failure> {
             .collect()
     };
     let prompt = ids(args.prompt_tokens, 0);
+    let mut sampler = Sampler::new(&Sampling::greedy())?;
     let mut prefill_times = Vec::new();
     let mut decode_times = Vec::new();
     // The first round warms up and is not counted.
@@ -171,7 +172,7 @@ fn run(args: &BenchArgs, session: &mut ModelSession) -> Result<Speed, Failure> {
         let mut prefill_time = None;
         // The token behind the prompt, and one behind each step.
         let most = args.new_tokens as usize + 1;
-        session.feed_greedily(&prompt, batch, most, &mut |_| {
+        session.extend(&prompt, batch, most, &mut sampler, &mut |_| {
             prefill_time.get_or_insert_with(|| started.elapsed());
             Continue::Yes
         })?;

@@ -1,6 +1,6 @@
 //! A decoder-only language model: tokens in, logits out, keys and values kept as states.
 
-use minuend_ir::ops::{Slice, UnaryOp};
+use minuend_ir::ops::{SampleRules, Slice, UnaryOp};
 use minuend_ir::{
     DType, Dim, Emit, Emitted, Graph, SymbolError, SymbolTable, TensorType, TypeError, ValueId,
 };
@@ -19,17 +19,25 @@ pub enum LogitRows {
     /// Of the last token of each sequence: `[B, 1, vocab]`. Enough to continue a text, and so the graph
     /// returns the most likely next token too.
     Last,
+    /// As [`LogitRows::Last`], but the next token is drawn by rules that are arguments of the graph.
+    Sampled,
 }
 
-/// Name of the output with the most likely next token of each sequence.
+/// Name of the output with the next token of each sequence.
 pub const TOKEN_OUTPUT: &str = "token";
+
+/// Names of the arguments, behind the tokens, by which the next token is drawn: the operands of the op
+/// `sample` ([`minuend_ir::ops::sample`]) behind the logits.
+pub const SAMPLE_ARGUMENTS: [&str; 4] = ["temperature", "top_k", "top_p", "uniform"];
 
 /// The graph of a language model whose activations are of one float type, f32, f16 or bf16.
 ///
 /// Argument `input_ids i64 [B, S]`; output `logits f32`; for each layer the states `past_keys.N` and
 /// `past_values.N`, `[B, kv_heads, P, d]` in the type of the activations. With [`LogitRows::Last`] the
 /// second output is [`TOKEN_OUTPUT`], `i64 [B, 1]`: the id of the largest finite logit, of equals the
-/// lowest, or -1 if no logit is finite. `stored` gives the element type of each stored tensor.
+/// lowest, or -1 if no logit is finite. With [`LogitRows::Sampled`] it is the id that the op `sample`
+/// draws with the arguments [`SAMPLE_ARGUMENTS`]: `temperature f32 []`, `top_k i64 []`, `top_p f32 []` and
+/// `uniform f32 [B, 1]`; at temperature 0 that is the same. `stored` gives the element type of each stored tensor.
 ///
 /// In f32, weights are declared as they are stored and widened where they are used. In f16 or bf16 they
 /// are declared in that type, and whoever loads them converts what is stored otherwise. Norms, rotations
@@ -73,6 +81,10 @@ fn build(
     let mut graph = Graph::new(config.architecture.model_type(), symbols);
     let ids = graph
         .argument("input_ids", TensorType::new(DType::I64, [batch.clone(), tokens.clone()]))?;
+    let draw = match rows {
+        LogitRows::All | LogitRows::Last => None,
+        LogitRows::Sampled => Some(draw_arguments(&mut graph, &batch)?),
+    };
     let offset = graph.dim(past.clone())?;
     let index = graph.iota(tokens.clone())?;
     let positions = graph.add_values(index, offset)?;
@@ -98,13 +110,33 @@ fn build(
     let Decoder { mut graph, next_states, .. } = decoder;
     graph.set_name(logits, "logits");
     let mut outputs = vec![logits];
-    if rows == LogitRows::Last {
-        let token = graph.arg_max(2, logits)?;
+    let token = match (rows, draw) {
+        (LogitRows::All, _) => None,
+        (_, None) => Some(graph.arg_max(2, logits)?),
+        (_, Some((rules, uniform))) => {
+            let rows = [graph.size(logits, 0), graph.size(logits, 2)];
+            let logits = graph.reshape(logits, &rows)?;
+            Some(graph.sample(logits, rules, uniform)?)
+        }
+    };
+    if let Some(token) = token {
         graph.set_name(token, TOKEN_OUTPUT);
         outputs.push(token);
     }
     graph.set_return(&outputs, &next_states)?;
     Ok(graph)
+}
+
+/// The arguments [`SAMPLE_ARGUMENTS`].
+fn draw_arguments(graph: &mut Graph, batch: &Dim) -> Result<(SampleRules, ValueId), TypeError> {
+    let [temperature, top_k, top_p, uniform] = SAMPLE_ARGUMENTS;
+    let rules = SampleRules {
+        temperature: graph.argument(temperature, TensorType::scalar(DType::F32))?,
+        top_k: graph.argument(top_k, TensorType::scalar(DType::I64))?,
+        top_p: graph.argument(top_p, TensorType::scalar(DType::F32))?,
+    };
+    let uniforms = TensorType::new(DType::F32, [batch.clone(), Dim::one()]);
+    Ok((rules, graph.argument(uniform, uniforms)?))
 }
 
 /// A decoder while its graph is built.
@@ -213,7 +245,7 @@ impl Decoder<'_> {
     fn head(&mut self, x: ValueId, rows: LogitRows) -> Emitted {
         let x = match rows {
             LogitRows::All => x,
-            LogitRows::Last => {
+            LogitRows::Last | LogitRows::Sampled => {
                 let last = &self.tokens + -1;
                 self.graph.slice(x, Slice::range(1, last, self.tokens.clone()))?
             }

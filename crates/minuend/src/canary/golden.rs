@@ -25,6 +25,9 @@ const STORED_BF16: f64 = 1.0 / 128.0;
 const STORED_F16: f64 = 1.0 / 1024.0;
 /// Positions of tokens: angles of many turns.
 const POSITIONS: usize = 5000;
+/// Of so many of the largest elements one is drawn: few enough that a random number hardly falls within
+/// the roundings of where the next one begins.
+const TOP_K: i64 = 8;
 /// Steps of a tail whose slopes are counted.
 const MOST_STEPS: usize = 10;
 
@@ -207,6 +210,8 @@ impl Builder<'_> {
         let fill = match &kernel.op {
             Op::Gather(op) => Fill::Below(*operands.first()?.shape.get(op.axis)?),
             Op::Rope(_) => Fill::Below(POSITIONS),
+            Op::Sample if index == 2 => Fill::Exactly(TOP_K),
+            Op::Sample if index > 0 => Fill::Share,
             op if op.is_elementwise() => Fill::Moderate,
             Op::Matmul(_) if index > 1 => Fill::Moderate,
             _ => Fill::Unit,

@@ -156,6 +156,15 @@ fn operand_shapes(launch: &Launch, kernel: &Kernel) -> Option<Vec<Vec<Vec<usize>
         Op::Softmax(op) => Some(along(operand(0)?, op.axis)),
         Op::Reduce(op) => Some(along(operand(0)?, op.axis)),
         Op::ArgMax(op) => Some(along(operand(0)?, op.axis)),
+        Op::Sample => {
+            let logits = along(operand(0)?, operand(0)?.len().checked_sub(1)?).into_iter().flatten();
+            let case = |logits: Vec<usize>| {
+                let mut uniform = logits.clone();
+                uniform.last_mut().into_iter().for_each(|last| *last = 1);
+                vec![logits, vec![], vec![], vec![], uniform]
+            };
+            Some(logits.map(case).collect())
+        }
         op if op.is_elementwise() => {
             let result = launch.results.first()?.shape.as_slice();
             let last = result.len().checked_sub(1);

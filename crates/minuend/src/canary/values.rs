@@ -19,6 +19,10 @@ pub(super) enum Fill {
     /// Reals of magnitude 0.5..2 and either sign, integers below 100: functions and quotients of them
     /// neither overflow nor amplify errors much.
     Moderate,
+    /// Reals in 0..1.
+    Share,
+    /// This integer alone.
+    Exactly(i64),
     /// Integers in `0..end`; end is above 0.
     Below(usize),
 }
@@ -41,11 +45,13 @@ impl Values {
                 Data::Reals((0..count).map(real).collect())
             }
             DType::I64 | DType::I32 => {
+                let start = if let Fill::Exactly(value) = fill { value } else { 0 };
                 let end = match fill {
+                    Fill::Exactly(value) => value.saturating_add(1),
                     Fill::Below(end) => i64::try_from(end).ok()?.max(1),
-                    Fill::Unit | Fill::Moderate => 100,
+                    Fill::Unit | Fill::Moderate | Fill::Share => 100,
                 };
-                Data::Ints((0..count).map(|_| rng.random_range(0..end)).collect())
+                Data::Ints((0..count).map(|_| rng.random_range(start..end)).collect())
             }
             DType::Bool => Data::Bools((0..count).map(|_| rng.random()).collect()),
         };
@@ -55,7 +61,8 @@ impl Values {
 
 fn real(rng: &mut ChaCha8Rng, fill: Fill) -> f64 {
     match fill {
-        Fill::Unit | Fill::Below(_) => rng.random_range(-1.0..1.0),
+        Fill::Unit | Fill::Below(_) | Fill::Exactly(_) => rng.random_range(-1.0..1.0),
+        Fill::Share => rng.random_range(0.0..1.0),
         Fill::Moderate => {
             let size = rng.random_range(0.5..2.0);
             if rng.random() { size } else { -size }

@@ -3,9 +3,10 @@
 use minuend_ir::DType;
 
 use crate::cuda::error::CudaError;
-use crate::cuda::families::indexing::{dense_place, elements};
+use crate::cuda::families::indexing::elements;
 use crate::cuda::families::reduce::rows::{starts_with_vector, widest};
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
+use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
 use crate::place::LaunchPlaces;
 
@@ -13,6 +14,7 @@ pub(crate) const TEMPLATES: &[Template] = &[Template {
     name: "sample/sample",
     source: include_str!("../../../../../cuda/sample/sample.cu"),
     needs: Needs::Nothing,
+    overlap: Overlap::Never,
     fast_math: false,
     generated: not_generated,
     rows: || [1, widest(DType::F32)].map(spec).into(),
@@ -29,10 +31,8 @@ fn spec(width: usize) -> KernelSpec {
 }
 
 pub(crate) fn works(launch: &LaunchPlaces<'_>) -> Result<Works, CudaError> {
-    let name = launch.kernel.op.mnemonic();
-    let operand = |index: usize| dense_place(name, launch.operands, index);
-    let logits = operand(0)?;
-    let result = dense_place(name, launch.results, 0)?;
+    let logits = launch.dense_operand(0)?;
+    let result = launch.dense_result(0)?;
     let length = logits.shape.last().copied().unwrap_or(0);
     if length > LONGEST_ROW {
         return Err(CudaError::Size { name: "the sampled axis", value: length });
@@ -43,15 +43,15 @@ pub(crate) fn works(launch: &LaunchPlaces<'_>) -> Result<Works, CudaError> {
     let widest = widest(DType::F32);
     let is_vector = length.is_multiple_of(widest) && starts_with_vector(logits, widest);
     let width = if is_vector { widest } else { 1 };
-    let launch = KernelLaunch::new(spec(width), grid, THREADS)
+    let kernel = KernelLaunch::new(spec(width), grid, THREADS)
         .arg("logits", Arg::tensor(logits))
-        .arg("temperature", Arg::tensor(operand(1)?))
-        .arg("top_k", Arg::tensor(operand(2)?))
-        .arg("top_p", Arg::tensor(operand(3)?))
-        .arg("uniform", Arg::tensor(operand(4)?))
+        .arg("temperature", Arg::tensor(launch.dense_operand(1)?))
+        .arg("top_k", Arg::tensor(launch.dense_operand(2)?))
+        .arg("top_p", Arg::tensor(launch.dense_operand(3)?))
+        .arg("uniform", Arg::tensor(launch.dense_operand(4)?))
         .arg("result", Arg::tensor(result))
         .arg("vectors", Arg::size("the sampled axis", length / width)?);
-    Ok(Works::of(launch))
+    Ok(Works::of(kernel))
 }
 
 #[cfg(test)]

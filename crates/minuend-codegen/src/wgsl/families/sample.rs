@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::wgsl::dispatch::{Dispatch, LaunchPlaces};
 use crate::wgsl::error::ShaderError;
-use crate::wgsl::families::indexing::{dense_place, result_place};
+use crate::wgsl::families::indexing::result_place;
 use crate::wgsl::families::reduce::source;
 use crate::wgsl::limits::WgslLimits;
 use crate::wgsl::place::Window;
@@ -49,8 +49,7 @@ pub(crate) fn dispatches(
     launch: &LaunchPlaces<'_>,
     limits: &WgslLimits,
 ) -> Result<Vec<Dispatch>, ShaderError> {
-    let name = launch.kernel.op.mnemonic();
-    let logits = dense_place(name, launch.operands, 0)?;
+    let logits = launch.dense_operand(0)?;
     let result = result_place(launch, 0)?;
     let length = logits.shape.last().copied().unwrap_or(0);
     if length > LONGEST_ROW {
@@ -63,7 +62,7 @@ pub(crate) fn dispatches(
     dispatch.uniforms.size("length", length)?;
     dispatch.uniforms.word("logits_offset", offset);
     for (index, (operand, offset_name)) in SETTINGS.into_iter().enumerate() {
-        let place = dense_place(name, launch.operands, index + 1)?;
+        let place = launch.dense_operand(index + 1)?;
         let (window, offset) = Window::of(place, limits)?;
         dispatch.bind(operand, window);
         dispatch.uniforms.word(offset_name, offset);

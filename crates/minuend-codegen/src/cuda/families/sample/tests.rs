@@ -3,7 +3,8 @@
 use minuend_ir::Op;
 
 use super::*;
-use crate::cuda::families::launches::{Tensor, argument, number, only, select};
+use crate::cuda::families::launches::{argument, number, only, select};
+use crate::tensor::Tensor;
 
 fn launches(logits: Tensor) -> Result<Works, CudaError> {
     let mut row = logits.shape.clone();

@@ -3,7 +3,8 @@
 use minuend_ir::{DType, Op};
 
 use super::*;
-use crate::wgsl::families::launches::{Tensor, select, uniform};
+use crate::tensor::Tensor;
+use crate::wgsl::families::launches::{select, uniform};
 
 fn operands(logits: Tensor) -> (Vec<Tensor>, Tensor) {
     let mut row = logits.shape.clone();
