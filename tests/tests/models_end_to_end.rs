@@ -264,7 +264,7 @@ fn every_layer_is_fused() {
         let model = Model::open(&directory).unwrap();
         let (name, layers) = (file_name(&directory), model.config().layers);
         let is_differential = model.config().architecture == Architecture::DiffV2;
-        for rows in [LogitRows::All, LogitRows::Last] {
+        for rows in [LogitRows::All, LogitRows::Last, LogitRows::Sampled] {
             let compiled = compile(&model, rows);
             let count = |op| compiled.executable().program().launches_of(op);
             let attentions = (count("diff_attention"), count("attention"));
@@ -279,6 +279,7 @@ fn every_layer_is_fused() {
             // Packed q, k, v (and lambda); o; gate and up; down. Then the head.
             assert_eq!(count("matmul"), 4 * layers + 1, "{name}");
             assert_eq!(count("arg_max"), usize::from(rows == LogitRows::Last), "{name}");
+            assert_eq!(count("sample"), usize::from(rows == LogitRows::Sampled), "{name}");
             for op in ["silu", "sigmoid", "reduce_mean", "cos", "sin", "rsqrt", "select"] {
                 assert_eq!(count(op), 0, "{name}: {op}");
             }

@@ -38,7 +38,9 @@ fn session(device: &dyn Device) -> Session {
 fn for_each_device(check: impl Fn(&dyn Device)) {
     for subject in subjects(&[], &[]).unwrap() {
         match &subject.opened {
-            Ok(device) if subject.variant == "plain" || subject.variant == "wgmma" => check(&**device),
+            Ok(device) if subject.variant == "plain" || subject.variant == "wgmma" => {
+                check(&**device)
+            }
             Ok(_) => {}
             Err(reason) => eprintln!("skipped: {}: {reason}", subject.name()),
         }
@@ -133,7 +135,8 @@ fn programs_draw_the_text_of_a_seed() {
         let [mut drawn, mut chosen] = [LogitRows::Sampled, LogitRows::Last].map(|rows| {
             model.compile(device, rows, &CompileOptions::default()).unwrap().session(64).unwrap()
         });
-        let sampling = |seed| Sampling { temperature: 0.9, top_k: Some(60), top_p: Some(0.95), seed };
+        let sampling =
+            |seed| Sampling { temperature: 0.9, top_k: Some(60), top_p: Some(0.95), seed };
         let first = text(&mut drawn, sampling(3));
         assert_eq!(first, text(&mut chosen, sampling(3)), "{}", device.name());
         assert_eq!(first, text(&mut drawn, sampling(3)));

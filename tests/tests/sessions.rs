@@ -6,8 +6,8 @@ use std::thread;
 
 use minuend::ir::{Bindings, DType};
 use minuend::{
-    CompileOptions, CompiledModel, Error, Executable, HostTensor, LogitRows, Model, RequestError,
-    RunError, Session, TokenModel,
+    CompileOptions, CompiledModel, Error, Executable, HostTensor, Input, LogitRows, Model,
+    RequestError, RunError, Session, TokenModel,
 };
 use minuend_plan::BindError;
 use minuend_tests::models;
@@ -309,6 +309,37 @@ fn chosen_outputs() {
     let found = session.run_for(&row([4.0, 5.0, 6.0]), &[1, 0]).unwrap();
     assert_eq!(found, [expected[1].clone(), expected[0].clone()]);
     assert_eq!(session.position(), 1);
+}
+
+/// An argument that was given once can be kept; what is copied to another argument is the last output.
+#[test]
+fn arguments_are_kept() {
+    let text = "graph @kept(%k: state f32[P, 3], %x: f32[S, 3], %y: f32[S, 1])
+where P in 0..=64, S in 1..=8 {
+  %n = concat %k, %x {axis = 0} : f32[P + S, 3]
+  %z = add %x, %y : f32[S, 3]
+  return %z, %n -> %k
+}";
+    let graph = minuend::ir::text::parse(text).unwrap().remove(0);
+    let compiled = minuend::compile(graph, cpu().target(), &CompileOptions::default()).unwrap();
+    let weights = minuend_tests::weight_table::WeightTable::default();
+    let executable = Executable::load(cpu(), compiled.program, &weights).unwrap();
+    let mut session = executable.session(16).unwrap();
+    let x = HostTensor::from_f32(&[1, 3], &[1.0, 2.0, 3.0]).unwrap();
+    let y = HostTensor::from_f32(&[1, 1], &[10.0]).unwrap();
+    let error = session.give(&[Input::Host(&x), Input::Kept]).unwrap_err().to_string();
+    assert_eq!(error, "argument %y is to be kept, and there is no run before; give it");
+    session.give(&[Input::Host(&x), Input::Host(&y)]).unwrap();
+    session.give(&[Input::LastOutput(0), Input::Kept]).unwrap();
+    assert_eq!(session.read(0).unwrap().to_f32().unwrap(), [21.0, 22.0, 23.0]);
+    session.give(&[Input::Kept, Input::Kept]).unwrap();
+    assert_eq!(session.read(0).unwrap().to_f32().unwrap(), [21.0, 22.0, 23.0]);
+    assert_eq!(session.position(), 3);
+    let longer = HostTensor::from_f32(&[2, 3], &[0.0; 6]).unwrap();
+    let error = session.give(&[Input::Host(&longer), Input::Kept]).unwrap_err().to_string();
+    assert_eq!(error, "argument %y is f32[1, 1], expected f32[S, 1]");
+    session.reset();
+    assert!(session.give(&[Input::Host(&x), Input::Kept]).is_err());
 }
 
 #[test]

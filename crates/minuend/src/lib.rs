@@ -64,7 +64,8 @@ pub use minuend_models::{
 pub use minuend_passes::{Observer, PipelineReport, Remark, VerifyMode};
 pub use minuend_plan::{BoundProgram, Program};
 pub use minuend_runtime::{
-    Device, DeviceError, Executable, HostTensor, RunError, Session, StoredTensor, WeightSource,
+    Device, DeviceError, Executable, HostTensor, Input, PendingTensor, RunError, Session,
+    StoredTensor, WeightSource,
 };
 pub use model::{CompiledModel, Model};
 pub use sampling::{Sampler, Sampling, most_likely};

@@ -120,7 +120,8 @@ impl ModelSession {
         ];
         let is_held = self.held_rules.replace(rules) == Some(rules);
         let settings = settings.iter().flatten();
-        let settings = settings.map(|tensor| if is_held { Input::Kept } else { Input::Host(tensor) });
+        let settings =
+            settings.map(|tensor| if is_held { Input::Kept } else { Input::Host(tensor) });
         let uniforms = HostTensor::from_f32(&[uniforms.len(), 1], uniforms);
         let uniforms = uniforms.iter().map(Input::Host);
         let inputs: Vec<Input<'_>> = [ids].into_iter().chain(settings).chain(uniforms).collect();

@@ -11,7 +11,7 @@ use crate::{ModelConfig, ModelError, StoredDtype};
 /// Largest batch that graphs are made for.
 const MAX_BATCH: u64 = 1024;
 
-/// Of which tokens the graph computes logits.
+/// Of which tokens the graph computes logits, and how it chooses the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogitRows {
     /// Of every token: `[B, S, vocab]`.

@@ -164,8 +164,19 @@ mod tests {
             let rules = Rules { temperature: 1.0, top_k: 0, top_p: 1.0 };
             let to = StridedMut::dense(&mut out, &[rows, 1]).unwrap();
             sample(x, rules, &uniforms, to).unwrap();
-            assert!(sample(x, rules, &uniforms[1..], StridedMut::dense(&mut [0; 40], &[rows, 1]).unwrap()).is_err());
-            assert!(sample(x, rules, &uniforms, StridedMut::dense(&mut [0; 40], &[rows]).unwrap()).is_err());
+            assert!(
+                sample(
+                    x,
+                    rules,
+                    &uniforms[1..],
+                    StridedMut::dense(&mut [0; 40], &[rows, 1]).unwrap()
+                )
+                .is_err()
+            );
+            assert!(
+                sample(x, rules, &uniforms, StridedMut::dense(&mut [0; 40], &[rows]).unwrap())
+                    .is_err()
+            );
         });
         assert_eq!(out, (0..rows as i64).collect::<Vec<_>>());
     }

@@ -157,7 +157,8 @@ fn operand_shapes(launch: &Launch, kernel: &Kernel) -> Option<Vec<Vec<Vec<usize>
         Op::Reduce(op) => Some(along(operand(0)?, op.axis)),
         Op::ArgMax(op) => Some(along(operand(0)?, op.axis)),
         Op::Sample => {
-            let logits = along(operand(0)?, operand(0)?.len().checked_sub(1)?).into_iter().flatten();
+            let logits =
+                along(operand(0)?, operand(0)?.len().checked_sub(1)?).into_iter().flatten();
             let case = |logits: Vec<usize>| {
                 let mut uniform = logits.clone();
                 uniform.last_mut().into_iter().for_each(|last| *last = 1);

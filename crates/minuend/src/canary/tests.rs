@@ -307,6 +307,25 @@ fn models_pass_on_the_cpu() {
     }
 }
 
+/// A program that draws tokens has a case that draws, and among more than the largest.
+#[test]
+fn draws_are_checked() {
+    let device = CpuDevice::new(2).unwrap();
+    let model = Model::open(demo()).unwrap();
+    let graph = model.graph_for(device.target(), LogitRows::Sampled).unwrap();
+    let program = compile(graph, device.target(), &CompileOptions::default()).unwrap().program;
+    check(&device, &program).unwrap();
+    let mut shapes = shapes::of(&program);
+    shapes.retain(|shape| shape.kernel.op == Op::Sample);
+    assert_eq!(shapes.len(), 1);
+    let golden = Golden::new(&shapes, &[DType::F32]).unwrap();
+    let drawn = golden.outputs[0].expected.ints().unwrap();
+    let logits = golden.arguments[0].to_f32().unwrap();
+    let rows = logits.chunks(logits.len() / drawn.len());
+    let mut largest = rows.map(|row| crate::most_likely(row).map_or(-1, i64::from));
+    assert!(drawn.iter().any(|token| largest.next() != Some(*token)), "{drawn:?}");
+}
+
 #[test]
 fn large_products_are_sampled() {
     let program = large_program(&*open_target("cpu").unwrap());
