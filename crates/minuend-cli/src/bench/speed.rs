@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use minuend::ir::DType;
 use minuend::{
-    CompileOptions, CompiledModel, Continue, LogitRows, Model, ModelSession, TokenModel,
+    CompileOptions, CompiledModel, Continue, LogitRows, Model, ModelSession, Sampler, Sampling,
+    TokenModel,
 };
 use serde_json::json;
 
