@@ -17,9 +17,9 @@ const WEIGHTS: [u8; 17] = [2, 1, 0, 3, 1, 1, 2, 1, 0, 1, 2, 2, 1, 3, 0, 1, 1];
 /// What is not finite.
 const OTHERS: [f64; 3] = [f64::NEG_INFINITY, f64::NAN, f64::INFINITY];
 /// Temperatures, and the unit of masses at each, the largest weight being 1. At 0.02 only the largest
-/// logits have a weight that counts, at 2^90 all have the same.
+/// logits have a weight that counts, at 10^27 all have the same.
 const TEMPERATURES: [(f64, f64); 5] =
-    [(1.0, 3.0), (0.5, 9.0), (0.02, 1.0), (1.2379400392853803e27, 1.0), (0.0, 1.0)];
+    [(1.0, 3.0), (0.5, 9.0), (0.02, 1.0), (1e27, 1.0), (0.0, 1.0)];
 /// Entries of a large vocabulary.
 const VOCABULARY: usize = 128_256;
 
@@ -32,7 +32,7 @@ pub(super) fn list(problems: &mut Problems) {
     for length in [1, 7, 1000, 9001, VOCABULARY] {
         for (temperature, unit) in TEMPERATURES {
             let is_quick = length == 1000 || (length == VOCABULARY && temperature == 1.0);
-            let name = format!("of {length} at {temperature:.2}");
+            let name = format!("of {length} at {temperature:e}");
             problems.add(is_quick, name, move |name| draws(name, length, temperature, unit));
         }
     }

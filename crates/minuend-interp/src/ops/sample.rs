@@ -25,8 +25,10 @@ impl Draw {
     pub fn choose(&self, logits: &[f64]) -> Option<usize> {
         let kept = self.kept(logits);
         let mass: f64 = kept.iter().map(|(_, weight)| weight).sum();
-        // `max` takes NaN for nothing.
-        let wanted = self.uniform.max(0.0).min(f64::from(MOST_UNIFORM)) * mass;
+        // NaN is not above 0.
+        let most = f64::from(MOST_UNIFORM);
+        let uniform = if self.uniform > 0.0 { self.uniform.min(most) } else { 0.0 };
+        let wanted = uniform * mass;
         let mut sum = 0.0;
         let chosen = kept.iter().find(|(_, weight)| {
             sum += weight;

@@ -88,8 +88,9 @@ impl Rules {
             (weights, kept) = pairs.into_iter().unzip();
             mass = weights.iter().sum();
         }
-        // `max` takes NaN for nothing.
-        let wanted = f64::from(uniform.max(0.0).min(MOST_UNIFORM)) * mass;
+        // NaN is not above 0.
+        let uniform = if uniform > 0.0 { uniform.min(MOST_UNIFORM) } else { 0.0 };
+        let wanted = f64::from(uniform) * mass;
         let mut sum = 0.0;
         let chosen = weights.iter().position(|weight| {
             sum += weight;
