@@ -8,6 +8,7 @@ use minuend_plan::{BoundProgram, BoundStep, BoundTensor, Program};
 use minuend_runtime::DeviceError;
 use smallvec::SmallVec;
 
+use crate::gpu::Gpu;
 use crate::launch::PreparedWork;
 
 /// The steps of the last run, in order.
@@ -33,7 +34,7 @@ impl Planned {
     /// steps that were kept.
     pub(crate) fn update(
         &mut self,
-        device: &str,
+        gpu: &Gpu,
         limits: &Arc<CudaLimits>,
         program: &Program,
         bound: &BoundProgram,
@@ -51,7 +52,7 @@ impl Planned {
                 continue;
             }
             let chosen = works_of(program, step, limits)
-                .map_err(|error| step_error(device, index, step, program, &error));
+                .map_err(|error| step_error(gpu, index, step, program, &error));
             let works = chosen.inspect_err(|_| self.steps.truncate(index))?;
             let bound = Arc::clone(step);
             let prepared = SmallVec::new();
@@ -111,7 +112,7 @@ fn works_of(program: &Program, step: &BoundStep, limits: &CudaLimits) -> Result<
 }
 
 fn step_error(
-    device: &str,
+    gpu: &Gpu,
     index: usize,
     step: &BoundStep,
     program: &Program,
@@ -123,5 +124,5 @@ fn step_error(
             program.kernels.get(launch.kernel).map(|kernel| kernel.name()).unwrap_or_default()
         }
     };
-    DeviceError::Kernel { step: index, kernel, reason: format!("device {device}: {error}") }
+    DeviceError::Kernel { step: index, kernel, reason: format!("device {}: {error}", gpu.name()) }
 }

@@ -326,7 +326,7 @@ impl Stream for CudaStream {
         shared.gpu.enter()?;
         let limits = shared.limits();
         let before = self.planned.steps.len();
-        let kept = self.planned.update(&shared.gpu.name(), &limits, &module.program, program)?;
+        let kept = self.planned.update(&shared.gpu, &limits, &module.program, program)?;
         let steps = self.planned.steps.len();
         // Sequences in which most steps stay as they are will be run again.
         let is_alike = before == steps && kept * 2 >= steps;
