@@ -8,7 +8,8 @@ use minuend::Device;
 /// Where to run.
 #[derive(Args)]
 pub(crate) struct DeviceArgs {
-    /// Where to run: auto (a hardware GPU, else the CPU), cpu, wgpu, wgpu:INDEX or wgpu:NAME
+    /// Where to run: auto (a hardware GPU, else the CPU), cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX or
+    /// wgpu:NAME
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub(crate) device: String,
     /// Kernel family, as `minuend devices` lists them; by default the best one that computes in f32

@@ -65,6 +65,12 @@ pub struct CaseReport {
     pub diverging_node: Option<String>,
 }
 
+/// Items of a JSON array, each on a line of its own.
+fn lines<T: Serialize>(items: &[T]) -> Result<String, ConformError> {
+    let lines = items.iter().map(|item| Ok(format!("\n{}", serde_json::to_string(item)?)));
+    Ok(lines.collect::<Result<Vec<_>, ConformError>>()?.join(","))
+}
+
 /// What came out of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -143,12 +149,19 @@ impl Report {
         Ok(report)
     }
 
-    /// The report as JSON.
+    /// The report as JSON, each device and each case on a line of its own, so that stored reports can be
+    /// compared line by line.
     ///
     /// # Errors
     /// Never for a report, which has no map but those of text.
     pub fn to_json(&self) -> Result<String, ConformError> {
-        Ok(serde_json::to_string_pretty(self)?)
+        let version = self.version;
+        let minuend = serde_json::to_string(&self.minuend)?;
+        let devices = lines(&self.devices)?;
+        let cases = lines(&self.cases)?;
+        Ok(format!(
+            "{{\n\"version\": {version},\n\"minuend\": {minuend},\n\"devices\": [{devices}\n],\n\"cases\": [{cases}\n]\n}}"
+        ))
     }
 
     /// True if no case shows a fault.

@@ -15,7 +15,7 @@ use crate::module::CudaModule;
 use crate::products::Products;
 
 /// How to open a GPU.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CudaOptions {
     /// Its number among the GPUs that the driver shows.
     pub index: usize,
@@ -28,6 +28,19 @@ pub struct CudaOptions {
     pub overlap: bool,
     /// In runs that are recorded, steps that do not depend on each other run side by side.
     pub side_by_side: bool,
+}
+
+impl Default for CudaOptions {
+    /// The first GPU with the best it has; nothing is kept on disk.
+    fn default() -> CudaOptions {
+        CudaOptions {
+            index: 0,
+            variant: None,
+            cache_directory: None,
+            overlap: true,
+            side_by_side: true,
+        }
+    }
 }
 
 /// A family of kernels, chosen by what a GPU is capable of.
