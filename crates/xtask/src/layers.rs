@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("minuend-interp", &["minuend-ir"]),
     ("minuend-codegen", &["minuend-ir"]),
     ("minuend-models", &["minuend-ir"]),
+    ("minuend-onnx", &["minuend-ir"]),
     ("minuend-plan", &["minuend-ir", "minuend-codegen"]),
     ("minuend-runtime", &["minuend-ir", "minuend-codegen", "minuend-plan"]),
     ("minuend-runtime-cpu", &["minuend-ir", "minuend-codegen", "minuend-plan", "minuend-runtime"]),
@@ -32,6 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "minuend-runtime-cuda",
             "minuend-runtime-wgpu",
             "minuend-models",
+            "minuend-onnx",
         ],
     ),
     // Checks devices against the interpreter; opens them through the facade alone.
@@ -64,6 +66,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "minuend-runtime",
             "minuend-runtime-cpu",
             "minuend-models",
+            "minuend-onnx",
             "minuend",
             "minuend-conform",
             "minuend-filetests",

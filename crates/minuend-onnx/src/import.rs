@@ -1,0 +1,412 @@
+//! From a decoded model to a graph.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use minuend_ir::ops::{Constant, Literal};
+use minuend_ir::{DType, Dim, Emit, Graph, Op, Real, Shape, SymbolTable, TensorType, ValueId};
+use smallvec::SmallVec;
+
+use crate::element_type::ElementType;
+use crate::error::Problem;
+use crate::external::ExternalFiles;
+use crate::flatten::{FlatNode, Functions, expanded, ordered};
+use crate::formula;
+use crate::model::ImportOptions;
+use crate::node::{Node, Refusal};
+use crate::ops;
+use crate::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
+use crate::stored::Stored;
+use crate::symbols::{Ranges, size};
+use crate::value::{Sizes, Value};
+use crate::weights::WeightTable;
+
+/// Versions of the standard operators that are known.
+const OPSETS: std::ops::RangeInclusive<i64> = 13..=23;
+/// How often ranges may become narrower: each time the import begins anew.
+const ROUNDS: usize = 64;
+/// A stored vector of up to so many floats is a literal, which passes can read: frequencies, scales.
+const MOST_LITERAL_REALS: usize = 256;
+/// Stored truth values and integers are literals up to this many.
+const MOST_LITERALS: usize = 1 << 20;
+
+/// What a file is imported as.
+pub(crate) struct Imported {
+    pub(crate) graph: Graph,
+    pub(crate) weights: WeightTable,
+    pub(crate) outputs: Vec<String>,
+    pub(crate) nodes: usize,
+    pub(crate) opset: i64,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Imports a model, or says all that is in the way.
+pub(crate) fn import(
+    model: &ModelProto,
+    files: &mut ExternalFiles,
+    options: &ImportOptions,
+) -> Result<Imported, Vec<Problem>> {
+    let graph = model.graph.as_ref().cloned().unwrap_or_default();
+    let opset = checked_opset(model).map_err(|problem| vec![problem])?;
+    let stored = stored_tensors(&graph.initializer, files)?;
+    let nodes = expanded(&graph.node, &model.opset_import, &Functions::of(model))
+        .map_err(|problem| vec![problem])?;
+    let inputs: Vec<&ValueInfoProto> =
+        graph.input.iter().filter(|input| !stored.contains_key(&input.name)).collect();
+    let mut known: HashSet<&str> = stored.keys().map(String::as_str).collect();
+    for input in &inputs {
+        if !known.insert(&input.name) {
+            return Err(vec![problem(
+                format!("input {:?}", input.name),
+                "it is given twice".into(),
+            )]);
+        }
+    }
+    let nodes = ordered(nodes, &known)?;
+    let mut ranges = Ranges::default();
+    for _ in 0..ROUNDS {
+        let mut importer = Importer::new(&graph.name, &stored, ranges.clone(), options);
+        importer.inputs(&inputs);
+        importer.nodes(&nodes);
+        let outputs = importer.outputs(&graph.output);
+        if importer.ranges != ranges {
+            ranges = importer.ranges;
+            continue;
+        }
+        if !importer.problems.is_empty() {
+            return Err(importer.problems);
+        }
+        let Importer { graph, weights, notes, .. } = importer;
+        return Ok(Imported { graph, weights, outputs, nodes: nodes.len(), opset, notes });
+    }
+    Err(vec![problem("the sizes".into(), format!("they are narrowed more than {ROUNDS} times"))])
+}
+
+fn problem(at: String, found: String) -> Problem {
+    Problem { at, found, help: String::new() }
+}
+
+fn checked_opset(model: &ModelProto) -> Result<i64, Problem> {
+    let is_standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
+    let standard = model.opset_import.iter().find(|opset| is_standard(&opset.domain));
+    match standard.map(|opset| opset.version) {
+        Some(version) if OPSETS.contains(&version) => Ok(version),
+        found => Err(Problem {
+            at: "the model".into(),
+            found: match found {
+                Some(version) => format!("opset {version}, expected 13 to 23"),
+                None => "it names no version of the standard operators".into(),
+            },
+            help: "export it with opset_version=18".into(),
+        }),
+    }
+}
+
+/// The initializers by name, each checked.
+fn stored_tensors(
+    tensors: &[TensorProto],
+    files: &mut ExternalFiles,
+) -> Result<HashMap<String, Value>, Vec<Problem>> {
+    let mut stored = HashMap::new();
+    let mut problems = Vec::new();
+    for tensor in tensors {
+        let at = || format!("initializer {:?}", tensor.name);
+        match Stored::of(tensor, files) {
+            Ok(value) => {
+                if stored.insert(tensor.name.clone(), Value::of_stored(value)).is_some() {
+                    problems.push(problem(at(), "it is given twice".into()));
+                }
+            }
+            Err(found) => problems.push(problem(at(), found)),
+        }
+    }
+    if problems.is_empty() { Ok(stored) } else { Err(problems) }
+}
+
+/// A graph under construction and what the file's names mean in it.
+pub(crate) struct Importer {
+    pub(crate) graph: Graph,
+    pub(crate) weights: WeightTable,
+    /// What is known of the sizes; narrower behind an import that asked for it.
+    pub(crate) ranges: Ranges,
+    activations: Option<DType>,
+    values: HashMap<String, Value>,
+    /// Values of the graph that stored tensors have become, by name.
+    materialised: HashMap<String, ValueId>,
+    problems: Vec<Problem>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Importer {
+    fn new(
+        name: &str,
+        stored: &HashMap<String, Value>,
+        ranges: Ranges,
+        options: &ImportOptions,
+    ) -> Importer {
+        let name = if name.is_empty() { "model" } else { name };
+        Importer {
+            graph: Graph::new(name, SymbolTable::default()),
+            weights: WeightTable::default(),
+            ranges,
+            activations: options.activations,
+            values: stored.clone(),
+            materialised: HashMap::new(),
+            problems: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The element type that a type of the file has in the graph.
+    pub(crate) fn activation(&self, dtype: DType) -> DType {
+        if dtype.is_float() { self.activations.unwrap_or(dtype) } else { dtype }
+    }
+
+    /// The value of that name.
+    pub(crate) fn value(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
+    fn inputs(&mut self, inputs: &[&ValueInfoProto]) {
+        for input in inputs {
+            let value = match self.input(input) {
+                Ok(value) => Value::Tensor(value),
+                Err(found) => {
+                    self.problems.push(problem(format!("input {:?}", input.name), found));
+                    Value::Unknown
+                }
+            };
+            self.values.insert(input.name.clone(), value);
+        }
+    }
+
+    fn input(&mut self, input: &ValueInfoProto) -> Result<ValueId, String> {
+        let ty = input.r#type.as_ref().and_then(|ty| ty.tensor_type.as_ref());
+        let ty = ty.ok_or("it is no tensor")?;
+        let dtype = self.activation(ElementType::of(ty.elem_type)?.dtype());
+        let shape = ty.shape.as_ref().ok_or("its number of axes is not known")?;
+        let mut sizes = Shape::new();
+        for (axis, dimension) in shape.dim.iter().enumerate() {
+            let fallback = format!("{}_{axis}", input.name);
+            let symbols = self.graph.symbols_mut();
+            let dim = size(dimension, &fallback, symbols, &self.ranges);
+            sizes.push(dim.map_err(|found| format!("axis {axis}: {found}"))?);
+        }
+        let ty = TensorType { dtype, shape: sizes };
+        self.graph.argument(&input.name, ty).map_err(|error| error.to_string())
+    }
+
+    fn nodes(&mut self, nodes: &[FlatNode]) {
+        for flat in nodes {
+            let results = self.node(flat);
+            self.name_results(flat, results);
+        }
+    }
+
+    /// What a node computes; its problem is taken down, and its results are unknown then.
+    fn node(&mut self, flat: &FlatNode) -> Vec<Value> {
+        let given = flat.node.input.iter().filter(|name| !name.is_empty());
+        let mut values = given.map(|name| self.values.get(name));
+        let is_known = values.all(|value| !matches!(value, None | Some(Value::Unknown)));
+        let imported = match ops::handler(&flat.node.domain, &flat.node.op_type) {
+            Some(handler) if is_known => handler(&mut Node { importer: self, flat }),
+            // Its inputs have a problem of their own.
+            Some(_) => return Vec::new(),
+            None => Err(ops::unsupported(&flat.node.domain, &flat.node.op_type)),
+        };
+        match imported {
+            Ok(results) => results,
+            Err(Refusal::Narrowed) => Vec::new(),
+            Err(Refusal::Because { found, help }) => {
+                let at = self.describe(flat);
+                self.problems.push(Problem { at, found, help });
+                Vec::new()
+            }
+        }
+    }
+
+    fn name_results(&mut self, flat: &FlatNode, results: Vec<Value>) {
+        let results = results.into_iter().chain(std::iter::repeat(Value::Unknown));
+        for (name, value) in flat.node.output.iter().zip(results) {
+            if name.is_empty() {
+                continue;
+            }
+            if let Value::Tensor(value) = value
+                && self.graph.value_name(value).is_none()
+            {
+                self.graph.set_name(value, name);
+            }
+            self.values.insert(name.clone(), value);
+        }
+    }
+
+    /// `node "attn/MatMul" (MatMul, opset 18, inputs f32[B, S, 64], f32[64, 128])`.
+    fn describe(&self, flat: &FlatNode) -> String {
+        let node = &flat.node;
+        let inputs = node.input.iter().map(|name| match self.values.get(name) {
+            _ if name.is_empty() => "none".to_string(),
+            None | Some(Value::Unknown) => "unknown".to_string(),
+            Some(value) => self.ty(value).display(self.graph.symbols()).to_string(),
+        });
+        let inputs: Vec<String> = inputs.collect();
+        let name = match (&node.name, node.output.first()) {
+            (name, Some(output)) if name.is_empty() => output,
+            (name, _) => name,
+        };
+        let domain =
+            if node.domain.is_empty() { String::new() } else { format!("{}.", node.domain) };
+        let inputs = if inputs.is_empty() { "no inputs".into() } else { inputs.join(", ") };
+        format!("node {name:?} ({domain}{}, opset {}, inputs {inputs})", node.op_type, flat.opset)
+    }
+
+    fn outputs(&mut self, outputs: &[ValueInfoProto]) -> Vec<String> {
+        let mut values = Vec::new();
+        let mut names = Vec::new();
+        for output in outputs {
+            let at = format!("output {:?}", output.name);
+            match self.values.get(&output.name).cloned() {
+                None => self.problems.push(problem(at, "no node computes it".into())),
+                Some(Value::Unknown) => {}
+                Some(value) => match self.tensor(&value) {
+                    Ok(value) => values.push(value),
+                    Err(Refusal::Because { found, .. }) => self.problems.push(problem(at, found)),
+                    Err(Refusal::Narrowed) => {}
+                },
+            }
+            names.push(output.name.clone());
+        }
+        if outputs.is_empty() {
+            self.problems.push(problem("the graph".into(), "it has no outputs".into()));
+        } else if values.len() == outputs.len()
+            && let Err(error) = self.graph.set_return(&values, &[])
+        {
+            self.problems.push(problem("the graph".into(), error.to_string()));
+        }
+        names
+    }
+
+    /// Imports the nodes of an inner graph, which see the names around them; its outputs.
+    pub(crate) fn inner(&mut self, graph: &GraphProto, opset: i64) -> Result<Vec<Value>, Refusal> {
+        let mut files = ExternalFiles::beside(None);
+        for tensor in &graph.initializer {
+            let at = |found| format!("initializer {:?} of an inner graph: {found}", tensor.name);
+            let stored = Stored::of(tensor, &mut files).map_err(at)?;
+            self.values.insert(tensor.name.clone(), Value::of_stored(stored));
+        }
+        let flat = graph.node.iter().map(|node| FlatNode { node: node.clone(), opset });
+        let known: HashSet<&str> = self.values.keys().map(String::as_str).collect();
+        let nodes = ordered(flat.collect(), &known)
+            .map_err(|problems| problems.first().map(Problem::to_string).unwrap_or_default())?;
+        self.nodes(&nodes);
+        let outputs = graph.output.iter();
+        Ok(outputs.map(|o| self.values.get(&o.name).cloned().unwrap_or(Value::Unknown)).collect())
+    }
+
+    /// The type that a value has or would have in the graph.
+    pub(crate) fn ty(&self, value: &Value) -> TensorType {
+        match value {
+            Value::Tensor(value) => self.graph.ty(*value).clone(),
+            Value::Sizes(sizes) => TensorType::fixed(sizes.dtype, &sizes.shape),
+            Value::Stored(stored) => {
+                TensorType::fixed(self.activation(stored.dtype), &stored.shape)
+            }
+            Value::Unknown => TensorType::scalar(DType::F32),
+        }
+    }
+
+    /// The shape that a value has or would have in the graph.
+    pub(crate) fn shape(&self, value: &Value) -> Shape {
+        self.ty(value).shape
+    }
+
+    /// A value as a value of the graph.
+    pub(crate) fn tensor(&mut self, value: &Value) -> Result<ValueId, Refusal> {
+        match value {
+            Value::Tensor(value) => Ok(*value),
+            Value::Sizes(sizes) => self.sizes_tensor(sizes),
+            Value::Stored(stored) => self.stored_tensor(stored),
+            Value::Unknown => Err(Refusal::Narrowed),
+        }
+    }
+
+    fn sizes_tensor(&mut self, sizes: &Sizes) -> Result<ValueId, Refusal> {
+        if let Some(ints) = sizes.as_ints() {
+            let ty = TensorType::fixed(sizes.dtype, &sizes.shape);
+            let constant = Constant { ty, values: Literal::Ints(ints.into()) };
+            return Ok(self.graph.value(Op::Constant(constant), &[])?);
+        }
+        let parts: SmallVec<[ValueId; 8]> = sizes
+            .elements
+            .iter()
+            .map(|size| {
+                let size = self.graph.dim(size.clone())?;
+                self.graph.reshape(size, &[Dim::one()])
+            })
+            .collect::<Result<_, _>>()?;
+        let joined = match parts.as_slice() {
+            [part] => *part,
+            parts => self.graph.concat(0, parts)?,
+        };
+        let shape: Vec<Dim> = sizes.shape.iter().copied().map(Dim::from).collect();
+        let joined = self.graph.reshape(joined, &shape)?;
+        Ok(self.graph.cast(joined, sizes.dtype)?)
+    }
+
+    /// A literal, an expression that computes it, or a weight.
+    pub(crate) fn stored_tensor(&mut self, stored: &Rc<Stored>) -> Result<ValueId, Refusal> {
+        // Only initializers and nodes have names, and these are unique.
+        if let Some(value) = self.materialised.get(&stored.name).filter(|_| !stored.name.is_empty())
+        {
+            return Ok(*value);
+        }
+        let to = self.activation(stored.dtype);
+        let value = match (formula::of(stored, &mut self.graph)?, literal(stored)) {
+            (Some(value), _) => self.graph.cast(value, to)?,
+            (None, Some(values)) => {
+                // A literal is exact in any type; it is rounded where it is computed with.
+                let ty = TensorType::fixed(to, &stored.shape);
+                self.graph.value(Op::Constant(Constant { ty, values }), &[])?
+            }
+            (None, None) if stored.dtype.is_float() => {
+                let name = self.weights.add(stored);
+                let ty = TensorType::fixed(stored.dtype, &stored.shape);
+                let weight = self.graph.weight(&name, ty)?;
+                self.graph.cast(weight, to)?
+            }
+            (None, None) => {
+                let found = format!(
+                    "a constant of {} elements of type {}",
+                    stored.elements(),
+                    stored.dtype
+                );
+                return Err(Refusal::new(found, format!("expected at most {MOST_LITERALS}")));
+            }
+        };
+        if !stored.name.is_empty() {
+            self.materialised.insert(stored.name.clone(), value);
+        }
+        Ok(value)
+    }
+}
+
+/// The values of a tensor that is small, or that passes should read.
+fn literal(stored: &Stored) -> Option<Literal> {
+    let count = stored.elements();
+    let is_vector = stored.shape.iter().filter(|size| **size != 1).count() <= 1;
+    match stored.dtype {
+        DType::F32 | DType::F16 | DType::Bf16 => {
+            if count > MOST_LITERAL_REALS || !is_vector || count == 0 {
+                return None;
+            }
+            Some(Literal::Reals(stored.reals()?.into_iter().map(Real::new).collect()))
+        }
+        DType::I64 | DType::I32 => {
+            let values = stored.ints().filter(|_| count <= MOST_LITERALS)?;
+            Some(Literal::Ints(values.into()))
+        }
+        DType::Bool => {
+            let values = stored.bools().filter(|_| count <= MOST_LITERALS)?;
+            Some(Literal::Bools(values.into()))
+        }
+    }
+}
