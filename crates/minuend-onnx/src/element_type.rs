@@ -44,6 +44,16 @@ impl ElementType {
         }
     }
 
+    /// The name of the file's type.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            ElementType::Same(dtype) => dtype.name(),
+            ElementType::Double => "f64",
+            ElementType::Byte { is_signed: true } => "i8",
+            ElementType::Byte { is_signed: false } => "u8",
+        }
+    }
+
     /// Bytes of a stored element.
     pub(crate) fn stored_bytes(self) -> usize {
         match self {

@@ -183,7 +183,12 @@ impl Importer {
     fn input(&mut self, input: &ValueInfoProto) -> Result<ValueId, String> {
         let ty = input.r#type.as_ref().and_then(|ty| ty.tensor_type.as_ref());
         let ty = ty.ok_or("it is no tensor")?;
-        let dtype = self.activation(ElementType::of(ty.elem_type)?.dtype());
+        let element = ElementType::of(ty.elem_type)?;
+        let dtype = self.activation(element.dtype());
+        if !matches!(element, ElementType::Same(_)) {
+            let (name, stored) = (&input.name, element.name());
+            self.notes.push(format!("input {name:?} is {stored} in the file and {dtype} here"));
+        }
         let shape = ty.shape.as_ref().ok_or("its number of axes is not known")?;
         let mut sizes = Shape::new();
         for (axis, dimension) in shape.dim.iter().enumerate() {

@@ -8,7 +8,13 @@ use crate::node::{Node, Refusal, Results, one};
 use crate::sizes::concatenated;
 use crate::value::{Sizes, Value};
 
+/// `Identity`, and `Dropout`, which drops nothing outside of training.
 pub(super) fn identity(n: &mut Node<'_>) -> Results {
+    let is_training =
+        n.stored(2).and_then(|mode| mode.bools()).is_some_and(|mode| mode.contains(&true));
+    if is_training {
+        return Err(Refusal::new("training_mode is true", "export the model in evaluation mode"));
+    }
     let value = n.value(0)?.clone();
     if !n.has_output(1) {
         return Ok(vec![value]);
