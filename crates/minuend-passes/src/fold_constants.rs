@@ -1,6 +1,6 @@
 //! Computes what depends on literals and sizes alone. Weights are never folded: their data is not here.
 
-mod element;
+pub(crate) mod element;
 mod sizes;
 
 use minuend_ir::ops::{BinaryOp, Broadcast, Constant, Literal};
