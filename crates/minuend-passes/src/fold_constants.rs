@@ -77,6 +77,11 @@ fn elementwise(op: &Op, operands: &[&Constant], ty: &TensorType) -> Option<Liter
         return literal(ty.dtype, [compute(op, &elements?, ty.dtype)?]);
     }
     let count = count(ty)?;
+    // Rows times columns are a table: cheaper to compute than to carry, and known by what it is computed
+    // from, as rotary angles are. Tables of integers and truth values are small and wanted as literals.
+    if ty.dtype.is_float() && operands.iter().all(|operand| operand.values.len() < count) {
+        return None;
+    }
     let sources: Option<Vec<Vec<usize>>> = operands
         .iter()
         .map(|operand| {

@@ -4,9 +4,9 @@ use minuend_ir::ops::{BinaryOp, CompareOp, Constant, Literal, UnaryOp};
 use minuend_ir::{DType, Emit, Graph, NodeId, Op, PatchBuilder, TensorType, ValueId};
 
 use super::choice::splat;
-use super::{only_operand, replacing};
+use super::replacing;
 use crate::fold_constants::element::Element;
-use crate::matcher::{as_unary, pair};
+use crate::matcher::{as_unary, opposite, pair};
 use crate::pass::PassContext;
 use crate::rewrite::{Rewritten, Rule};
 
@@ -65,18 +65,6 @@ fn negate_comparison(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewritte
     let mut patch = PatchBuilder::new(graph);
     let new = patch.compare(opposite(op), a, b)?;
     Ok(replacing(graph, at, patch, new))
-}
-
-/// The comparison that holds where this one does not, if neither side is a NaN.
-pub(crate) fn opposite(op: CompareOp) -> CompareOp {
-    match op {
-        CompareOp::Eq => CompareOp::Ne,
-        CompareOp::Ne => CompareOp::Eq,
-        CompareOp::Lt => CompareOp::Ge,
-        CompareOp::Ge => CompareOp::Lt,
-        CompareOp::Gt => CompareOp::Le,
-        CompareOp::Le => CompareOp::Gt,
-    }
 }
 
 /// `and` and `or` with what is always true or false, or with the same value.
