@@ -1,6 +1,6 @@
 //! Layout ops and casts: those that change nothing go, neighbours become one.
 
-use minuend_ir::ops::{Slice, Transpose};
+use minuend_ir::ops::{Concat, Slice, Transpose};
 use minuend_ir::{Dim, Emit, Graph, NodeId, Op, PatchBuilder};
 
 use super::{only_operand, replacing};
@@ -17,6 +17,7 @@ pub(super) fn rules() -> Vec<Rule> {
         Rule { name: "merge-widening-cast", try_at: merge_widening_cast },
         Rule { name: "transpose-to-reshape", try_at: transpose_to_reshape },
         Rule { name: "broadcast-to-reshape", try_at: broadcast_to_reshape },
+        Rule { name: "concat-to-broadcast", try_at: concat_to_broadcast },
         Rule { name: "normalize-slice-end", try_at: normalize_slice_end },
     ]
 }
@@ -133,6 +134,31 @@ fn broadcast_to_reshape(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewri
     Ok(replacing(graph, at, patch, new))
 }
 
+/// Copies of one value one behind the other are that value repeated.
+fn concat_to_broadcast(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewritten {
+    let Op::Concat(Concat { axis }) = graph.node(at).op else { return Ok(None) };
+    let operands = graph.operands(at);
+    let [x, others @ ..] = operands.as_slice() else { return Ok(None) };
+    if others.is_empty() || others.iter().any(|other| other != x) {
+        return Ok(None);
+    }
+    let shape = &graph.ty(*x).shape;
+    let mut apart = shape.clone();
+    apart.insert(axis, Dim::one());
+    let mut repeated = shape.clone();
+    repeated.insert(axis, Dim::from(operands.len()));
+    let mut patch = PatchBuilder::new(graph);
+    let new = if shape[axis].is(1) {
+        repeated.remove(axis + 1);
+        patch.broadcast(*x, &repeated)?
+    } else {
+        let new = patch.reshape(*x, &apart)?;
+        let new = patch.broadcast(new, &repeated)?;
+        patch.reshape(new, &graph.ty(at.result(0)).shape)?
+    };
+    Ok(replacing(graph, at, patch, new))
+}
+
 /// A slice that reaches the end of its axis has no `end`; a strided slice of constant length that does
 /// not ends right behind its last element.
 fn normalize_slice_end(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewritten {
@@ -165,7 +191,6 @@ mod tests {
     use super::*;
     use crate::canonicalize::pass;
     use crate::testing::{dim, graph_of, run};
-    use minuend_ir::ops::Concat;
     use minuend_ir::{DType, TensorType, ValueId};
 
     fn ops(
