@@ -377,8 +377,9 @@ fn lifted(form: &IndexForm, graph: &Graph, trail: &Trail, slack: i64) -> Option<
 }
 
 fn unknown(graph: &Graph, at: ValueId) -> String {
-    let op = graph.def(at).mnemonic();
-    format!("{} ({op}) is no condition on positions", label(graph, at.node))
+    let op = graph.def(at);
+    let hint = if matches!(op, Op::Input(_)) { ": only a run knows its values" } else { "" };
+    format!("{} ({}) is no condition on positions{hint}", label(graph, at.node), op.mnemonic())
 }
 
 fn not_a_position(graph: &Graph, at: ValueId) -> String {

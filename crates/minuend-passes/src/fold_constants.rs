@@ -340,6 +340,26 @@ mod tests {
     }
 
     #[test]
+    fn tables_of_reals_are_left_to_the_run() {
+        let table = ran(|graph| {
+            let row = graph.iota(Dim::from(8)).unwrap();
+            let row = graph.cast(row, DType::F32).unwrap();
+            let column = graph.reshape(row, &[Dim::from(8), Dim::one()]).unwrap();
+            let frequencies = graph.reals(DType::F32, &[1.0, 0.1]).unwrap();
+            let angle = graph.mul(column, frequencies).unwrap();
+            graph.unary(UnaryOp::Cos, angle).unwrap()
+        });
+        assert_eq!(table.ops(), ["mul", "cos"]);
+        let one_column = ran(|graph| {
+            let row = graph.iota(Dim::from(8)).unwrap();
+            let row = graph.cast(row, DType::F32).unwrap();
+            let two = graph.real(DType::F32, 2.0).unwrap();
+            graph.mul(row, two).unwrap()
+        });
+        assert!(one_column.ops().is_empty());
+    }
+
+    #[test]
     fn weights_and_inputs_are_not_folded() {
         let graph = graph_of(|graph| {
             let w = graph.weight("w", TensorType::fixed(DType::F32, &[4])).unwrap();

@@ -94,9 +94,7 @@ fn emit(
 ) -> Option<ValueId> {
     let new = match (if_true, if_false) {
         (Element::Bool(true), Element::Bool(false)) => condition,
-        (Element::Bool(false), Element::Bool(true)) => {
-            patch.unary(UnaryOp::Not, condition).ok()?
-        }
+        (Element::Bool(false), Element::Bool(true)) => patch.unary(UnaryOp::Not, condition).ok()?,
         (a, b) if a == b => scalar(patch, ty.dtype, a)?,
         (a, b) => {
             let (a, b) = (scalar(patch, ty.dtype, a)?, scalar(patch, ty.dtype, b)?);

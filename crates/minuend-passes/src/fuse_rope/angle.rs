@@ -240,7 +240,12 @@ fn per_token(graph: &Graph, value: ValueId, window: &Window) -> Option<Positions
                 .apply(&Op::Reshape(Reshape { shape: apart }))?
                 .apply(&Op::Broadcast(Broadcast { shape: window.shape().into() }))?;
             let is_same = ty.elements() == shape.iter().product() && view == expected;
-            is_same.then_some(Positions { value: Some(value), start: Dim::zero(), shape, token_axis })
+            is_same.then_some(Positions {
+                value: Some(value),
+                start: Dim::zero(),
+                shape,
+                token_axis,
+            })
         })
     })
 }

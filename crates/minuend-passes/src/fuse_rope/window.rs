@@ -193,6 +193,9 @@ impl Window {
                 };
                 let mut window = self.clone();
                 *window.ops.get_mut(index)? = Op::Slice(moved);
+                if let Some(rows) = window.rows.as_mut().filter(|rows| index < rows.behind) {
+                    *rows.result.get_mut(axis)? = graph.size(part, concat.axis);
+                }
                 return Some((part, window));
             }
             start = end;

@@ -148,6 +148,8 @@ pub(super) fn unread(graph: &Graph, softmax: NodeId) -> Option<String> {
             label(graph, user),
             graph.node(user).op.mnemonic()
         ),
-        (Ok(_), None) => "nothing reads the attention weights, expected a product with values".into(),
+        (Ok(_), None) => {
+            "nothing reads the attention weights, expected a product with values".into()
+        }
     })
 }
