@@ -449,7 +449,7 @@ fn half_split() -> Op {
 fn indices_of_rows_are_positions() {
     for repeat in [1, 2] {
         let ran = by_table(1.0, repeat, |g, sizes, table| {
-            let ids = indices(g, &[sizes.s.clone()]);
+            let ids = indices(g, std::slice::from_ref(&sizes.s));
             g.gather(0, table, ids).unwrap()
         });
         fused(&ran, RopeLayout::HalfSplit);
@@ -472,7 +472,7 @@ fn rows_of_a_table_with_outer_axes() {
     let gathered = by_table(1.0, 2, |g, sizes, table| {
         let wide = [Dim::one(), Dim::one(), ROWS.into(), FEATURES.into()];
         let table = g.reshape(table, &wide).unwrap();
-        let ids = indices(g, &[sizes.s.clone()]);
+        let ids = indices(g, std::slice::from_ref(&sizes.s));
         g.gather(2, table, ids).unwrap()
     });
     assert_eq!(gathered.ops(), ["rope"]);
@@ -480,7 +480,7 @@ fn rows_of_a_table_with_outer_axes() {
         let wide = [Dim::one(), Dim::one(), ROWS.into(), FEATURES.into()];
         let table = g.reshape(table, &wide).unwrap();
         let table = g.reshape(table, &[ROWS.into(), FEATURES.into()]).unwrap();
-        let ids = indices(g, &[sizes.s.clone()]);
+        let ids = indices(g, std::slice::from_ref(&sizes.s));
         g.gather(0, table, ids).unwrap()
     });
     assert_eq!(squeezed.ops(), ["rope"]);
@@ -508,7 +508,7 @@ fn stacked(axis_of_its_own: bool, is_gathered: bool, rows_first: bool) -> Ran {
     });
     let axis = if axis_of_its_own { 2 } else { 1 };
     let both = g.concat(axis, &parts).unwrap();
-    let ids = is_gathered.then(|| indices(&mut g, &[sizes.s.clone()]));
+    let ids = is_gathered.then(|| indices(&mut g, std::slice::from_ref(&sizes.s)));
     let rows = |g: &mut Graph, table| match ids {
         Some(ids) => g.gather(0, table, ids).unwrap(),
         None => g.slice(table, Slice::range(0, 0, sizes.s.clone())).unwrap(),
@@ -542,7 +542,7 @@ fn one_table_of_cosines_and_sines() {
 fn other_rows_stay() {
     // Positions in steps of two, in the table or in the range.
     let ran = by_table(2.0, 1, |g, sizes, table| {
-        let ids = indices(g, &[sizes.s.clone()]);
+        let ids = indices(g, std::slice::from_ref(&sizes.s));
         g.gather(0, table, ids).unwrap()
     });
     refused(&ran, "the positions are not integers, one for each token");
@@ -557,7 +557,7 @@ fn other_rows_stay() {
         let falling = g.reals(DType::F32, &falling).unwrap();
         let falling = g.cast(falling, DType::I64).unwrap();
         let rows = g.gather(0, table, falling).unwrap();
-        let ids = indices(g, &[sizes.s.clone()]);
+        let ids = indices(g, std::slice::from_ref(&sizes.s));
         g.gather(0, rows, ids).unwrap()
     });
     assert_eq!(ran.changed, Changed::No);
