@@ -1,7 +1,7 @@
 //! One spelling per idiom: what later passes match, they match in one form only.
 //!
 //! Every rule either makes the graph smaller or moves it towards a form that no rule leaves again:
-//! constants to the right, scales behind products, weights as they are stored.
+//! constants to the right, scales behind products, masks as truth values, weights as they are stored.
 
 mod arithmetic;
 mod choice;

@@ -134,28 +134,17 @@ fn broadcast_to_reshape(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewri
     Ok(replacing(graph, at, patch, new))
 }
 
-/// Copies of one value one behind the other are that value repeated.
+/// Copies of one value along an axis of size 1 are that value repeated.
 fn concat_to_broadcast(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewritten {
     let Op::Concat(Concat { axis }) = graph.node(at).op else { return Ok(None) };
     let operands = graph.operands(at);
     let [x, others @ ..] = operands.as_slice() else { return Ok(None) };
-    if others.is_empty() || others.iter().any(|other| other != x) {
+    let is_repeated = !others.is_empty() && others.iter().all(|other| other == x);
+    if !is_repeated || !graph.ty(*x).shape[axis].is(1) {
         return Ok(None);
     }
-    let shape = &graph.ty(*x).shape;
-    let mut apart = shape.clone();
-    apart.insert(axis, Dim::one());
-    let mut repeated = shape.clone();
-    repeated.insert(axis, Dim::from(operands.len()));
     let mut patch = PatchBuilder::new(graph);
-    let new = if shape[axis].is(1) {
-        repeated.remove(axis + 1);
-        patch.broadcast(*x, &repeated)?
-    } else {
-        let new = patch.reshape(*x, &apart)?;
-        let new = patch.broadcast(new, &repeated)?;
-        patch.reshape(new, &graph.ty(at.result(0)).shape)?
-    };
+    let new = patch.broadcast(*x, &graph.ty(at.result(0)).shape)?;
     Ok(replacing(graph, at, patch, new))
 }
 
@@ -313,6 +302,21 @@ mod tests {
         assert_eq!(left, ["transpose"]);
         let (left, _) = ops(&[3], |graph, x| graph.broadcast(x, &dims(&[1, 1, 3])).unwrap());
         assert_eq!(left, ["reshape"]);
+    }
+
+    #[test]
+    fn copies_along_an_axis_of_size_one_are_a_repetition() {
+        let copies = |shape: &[usize], axis: usize| {
+            let (left, _) = ops(shape, |graph, x| graph.concat(axis, &[x, x, x]).unwrap());
+            left
+        };
+        assert_eq!(copies(&[2, 1, 3], 1), ["broadcast"]);
+        assert_eq!(copies(&[2, 1, 3], 2), ["concat"]);
+        let (left, _) = ops(&[2, 1], |graph, x| {
+            let y = graph.unary(minuend_ir::ops::UnaryOp::Neg, x).unwrap();
+            graph.concat(1, &[x, y, x]).unwrap()
+        });
+        assert_eq!(left, ["neg", "concat"]);
     }
 
     #[test]
