@@ -9,7 +9,7 @@ use minuend_ir::view::View;
 use minuend_ir::{DType, Dim, Graph, Op, SymbolTable, ValueId};
 use smallvec::{SmallVec, smallvec};
 
-use crate::matcher::{pair, real_constant};
+use crate::matcher::{opposite, pair, real_constant};
 use crate::position::{IndexForm, index_form};
 use crate::remark::label;
 use crate::trail::Trail;
@@ -65,11 +65,16 @@ impl Visibility {
     }
 
     /// Where either sees the key.
-    fn or(self, other: Visibility) -> Seen {
+    fn or(self, other: Visibility, symbols: &SymbolTable) -> Seen {
         match (self, other) {
             (Visibility::Always, _) | (_, Visibility::Always) => Ok(Visibility::Always),
             (Visibility::Never, seen) | (seen, Visibility::Never) => Ok(seen),
-            (a, b) if a == b => Ok(a),
+            (Visibility::Where(a), Visibility::Where(b)) if implies(&a, &b, symbols) => {
+                Ok(Visibility::Where(b))
+            }
+            (Visibility::Where(a), Visibility::Where(b)) if implies(&b, &a, symbols) => {
+                Ok(Visibility::Where(a))
+            }
             _ => Err("keys are visible under alternative conditions".into()),
         }
     }
@@ -132,6 +137,16 @@ impl Visibility {
     }
 }
 
+/// True if every bound of `b` holds wherever all of `a` hold.
+fn implies(a: &[Bound], b: &[Bound], symbols: &SymbolTable) -> bool {
+    b.iter().all(|weak| {
+        a.iter().any(|strong| {
+            let is_parallel = (strong.row, strong.column) == (weak.row, weak.column);
+            is_parallel && (&weak.constant - &strong.constant).at_least(0, symbols)
+        })
+    })
+}
+
 enum Reach {
     /// Keys up to `i +` this.
     Latest(Dim),
@@ -185,7 +200,7 @@ pub(crate) fn where_true(graph: &Graph, trail: Trail, negated: bool) -> Seen {
         return Err(unknown(graph, at));
     }
     match graph.def(at) {
-        Op::Compare(op) => compared(graph, &trail, if negated { inverse(*op) } else { *op }),
+        Op::Compare(op) => compared(graph, &trail, if negated { opposite(*op) } else { *op }),
         Op::Unary(UnaryOp::Not) => match graph.operand(at.node, 0) {
             Some(operand) => where_true(graph, trail.enter(graph, operand), !negated),
             None => Err(unknown(graph, at)),
@@ -194,7 +209,7 @@ pub(crate) fn where_true(graph: &Graph, trail: Trail, negated: bool) -> Seen {
             let Some((a, b)) = pair(graph, at.node) else { return Err(unknown(graph, at)) };
             let a = where_true(graph, trail.clone().enter(graph, a), negated)?;
             let b = where_true(graph, trail.enter(graph, b), negated)?;
-            if (*op == BinaryOp::And) != negated { Ok(a.and(b)) } else { a.or(b) }
+            if (*op == BinaryOp::And) != negated { Ok(a.and(b)) } else { a.or(b, graph.symbols()) }
         }
         Op::Select => {
             let operands = graph.operands(at.node);
@@ -304,25 +319,15 @@ fn chosen(graph: &Graph, condition: Trail, a: Visibility, b: Visibility) -> Seen
     if a == b {
         return Ok(a);
     }
+    let symbols = graph.symbols();
     let there = |graph, negated| where_true(graph, condition.clone(), negated);
     match (a, b) {
         (a, Visibility::Never) => Ok(there(graph, false)?.and(a)),
         (Visibility::Never, b) => Ok(there(graph, true)?.and(b)),
         // Where one side sees everything, the other side's condition no longer matters there.
-        (Visibility::Always, b) => there(graph, false)?.or(b),
-        (a, Visibility::Always) => there(graph, true)?.or(a),
-        (a, b) => there(graph, false)?.and(a).or(there(graph, true)?.and(b)),
-    }
-}
-
-fn inverse(op: CompareOp) -> CompareOp {
-    match op {
-        CompareOp::Eq => CompareOp::Ne,
-        CompareOp::Ne => CompareOp::Eq,
-        CompareOp::Lt => CompareOp::Ge,
-        CompareOp::Ge => CompareOp::Lt,
-        CompareOp::Gt => CompareOp::Le,
-        CompareOp::Le => CompareOp::Gt,
+        (Visibility::Always, b) => there(graph, false)?.or(b, symbols),
+        (a, Visibility::Always) => there(graph, true)?.or(a, symbols),
+        (a, b) => there(graph, false)?.and(a).or(there(graph, true)?.and(b), symbols),
     }
 }
 
@@ -372,8 +377,9 @@ fn lifted(form: &IndexForm, graph: &Graph, trail: &Trail, slack: i64) -> Option<
 }
 
 fn unknown(graph: &Graph, at: ValueId) -> String {
-    let op = graph.def(at).mnemonic();
-    format!("{} ({op}) is no condition on positions", label(graph, at.node))
+    let op = graph.def(at);
+    let hint = if matches!(op, Op::Input(_)) { ": only a run knows its values" } else { "" };
+    format!("{} ({}) is no condition on positions{hint}", label(graph, at.node), op.mnemonic())
 }
 
 fn not_a_position(graph: &Graph, at: ValueId) -> String {

@@ -1,9 +1,10 @@
 //! One spelling per idiom: what later passes match, they match in one form only.
 //!
 //! Every rule either makes the graph smaller or moves it towards a form that no rule leaves again:
-//! constants to the right, scales behind products, weights as they are stored.
+//! constants to the right, scales behind products, masks as truth values, weights as they are stored.
 
 mod arithmetic;
+mod choice;
 mod implicit_broadcast;
 mod indexing;
 mod layout;
@@ -13,6 +14,7 @@ mod random_graphs;
 mod scale;
 mod softmax;
 mod stored_weight;
+mod truth;
 
 use minuend_ir::{Emit, Graph, NodeId, Patch, PatchBuilder, ValueId};
 
@@ -25,6 +27,8 @@ pub fn pass() -> RewritePass {
         indexing::rules(),
         implicit_broadcast::rules(),
         arithmetic::rules(),
+        truth::rules(),
+        choice::rules(),
         softmax::rules(),
         scale::rules(),
         stored_weight::rules(),

@@ -1,6 +1,6 @@
 //! Computes what depends on literals and sizes alone. Weights are never folded: their data is not here.
 
-mod element;
+pub(crate) mod element;
 mod sizes;
 
 use minuend_ir::ops::{BinaryOp, Broadcast, Constant, Literal};
@@ -77,6 +77,11 @@ fn elementwise(op: &Op, operands: &[&Constant], ty: &TensorType) -> Option<Liter
         return literal(ty.dtype, [compute(op, &elements?, ty.dtype)?]);
     }
     let count = count(ty)?;
+    // Rows times columns are a table: cheaper to compute than to carry, and known by what it is computed
+    // from, as rotary angles are. Tables of integers and truth values are small and wanted as literals.
+    if ty.dtype.is_float() && operands.iter().all(|operand| operand.values.len() < count) {
+        return None;
+    }
     let sources: Option<Vec<Vec<usize>>> = operands
         .iter()
         .map(|operand| {
@@ -332,6 +337,26 @@ mod tests {
             graph.broadcast(x, &[Dim::from(300), Dim::from(300)]).unwrap()
         });
         assert_eq!(repeated.ops(), ["broadcast"]);
+    }
+
+    #[test]
+    fn tables_of_reals_are_left_to_the_run() {
+        let table = ran(|graph| {
+            let row = graph.iota(Dim::from(8)).unwrap();
+            let row = graph.cast(row, DType::F32).unwrap();
+            let column = graph.reshape(row, &[Dim::from(8), Dim::one()]).unwrap();
+            let frequencies = graph.reals(DType::F32, &[1.0, 0.1]).unwrap();
+            let angle = graph.mul(column, frequencies).unwrap();
+            graph.unary(UnaryOp::Cos, angle).unwrap()
+        });
+        assert_eq!(table.ops(), ["mul", "cos"]);
+        let one_column = ran(|graph| {
+            let row = graph.iota(Dim::from(8)).unwrap();
+            let row = graph.cast(row, DType::F32).unwrap();
+            let two = graph.real(DType::F32, 2.0).unwrap();
+            graph.mul(row, two).unwrap()
+        });
+        assert!(one_column.ops().is_empty());
     }
 
     #[test]

@@ -1,4 +1,11 @@
 //! Rotations of feature pairs by `position * theta^(-2i/d)` become `rope`.
+//!
+//! Cosines and sines may be a table of the positions 0, 1, 2 and so on, of which the rotation reads a
+//! range of rows, or the rows of given position indices. The positions of `rope` are then that range, or
+//! these indices, and the table is no longer needed. An index outside of the table is an error of
+//! `gather` and none of `rope`, which rotates by any position: the length of a table says how many
+//! positions a file holds, not which rotation a position has, so a graph that ran gives the same as
+//! before, and one that failed for a long text does not fail any more.
 
 mod angle;
 mod rotation;
@@ -87,8 +94,7 @@ fn build(
     // Exchanges the axes of heads and tokens, in both directions.
     let order = if positions.token_axis == 1 { [0, 2, 1, 3] } else { [0, 1, 2, 3] };
     let mut patch = PatchBuilder::new(graph);
-    let indices = reshaped(graph, &mut patch, positions.value, &positions.shape)?;
-    let indices = patch.cast(indices, DType::I64)?;
+    let indices = emit_positions(graph, &mut patch, positions)?;
     let x = match &x.features {
         Some(slice) => patch.slice(x.value, slice.clone())?,
         None => reshaped(graph, &mut patch, x.value, &graph.ty(result).shape)?,
@@ -99,6 +105,19 @@ fn build(
     let rotated = patch.transpose(rotated, &order)?;
     storage.replace(&mut patch, rotated);
     Ok(patch.finish())
+}
+
+fn emit_positions(graph: &Graph, patch: &mut PatchBuilder<'_>, positions: &Positions) -> Emitted {
+    let indices = match positions.value {
+        Some(value) => reshaped(graph, patch, value, &positions.shape)?,
+        None => patch.iota(positions.shape.iter().product())?,
+    };
+    let indices = patch.cast(indices, DType::I64)?;
+    if positions.start.is(0) {
+        return Ok(indices);
+    }
+    let start = patch.dim(positions.start.clone())?;
+    patch.add_values(indices, start)
 }
 
 /// The elements of a value in row-major order under another shape, without a chain of reshapes.

@@ -1,6 +1,6 @@
 //! Small questions that rewrites ask of a graph.
 
-use minuend_ir::ops::{BinaryOp, UnaryOp};
+use minuend_ir::ops::{BinaryOp, CompareOp, UnaryOp};
 use minuend_ir::{Graph, NodeId, Op, ValueId};
 
 /// The operand of a unary op of that kind.
@@ -58,4 +58,16 @@ pub fn without_float_casts(graph: &Graph, mut value: ValueId) -> ValueId {
         }
     }
     value
+}
+
+/// The comparison that holds where this one does not, if neither side is a NaN.
+pub fn opposite(op: CompareOp) -> CompareOp {
+    match op {
+        CompareOp::Eq => CompareOp::Ne,
+        CompareOp::Ne => CompareOp::Eq,
+        CompareOp::Lt => CompareOp::Ge,
+        CompareOp::Ge => CompareOp::Lt,
+        CompareOp::Gt => CompareOp::Le,
+        CompareOp::Le => CompareOp::Gt,
+    }
 }

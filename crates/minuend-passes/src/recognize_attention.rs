@@ -3,7 +3,12 @@
 //! The rule ends at the product with `v`. It follows the weights up to a softmax, the softmax's operand
 //! up to the product of `q` and `k^T`, and knows at every step which element of the one is which element
 //! of the other: heads may be selected behind the softmax, groups of heads may be an axis of their own,
-//! keys may be repeated or broadcast. What is not expressible stays as it is, with a remark.
+//! keys may be repeated or broadcast. What is not expressible stays as it is, with a remark: a softmax
+//! that is still there has one that names the first edge which did not match.
+//!
+//! Exporters of attention may put 0 where the weights are NaN, for rows that see no key. Every mask that
+//! the IR knows shows each row a key, so that this does nothing, and it goes with the fusion. It then no
+//! longer hides scores that are NaN or infinite themselves: what such a row gives stays NaN.
 
 mod build;
 mod scores;
@@ -25,6 +30,7 @@ pub fn pass() -> impl Pass {
     let rules = vec![
         Rule { name: "subtract-attention-maps", try_at: subtract_maps::try_at },
         Rule { name: "recognize-attention", try_at },
+        Rule { name: "explain-softmax", try_at: explain },
     ];
     RewritePass::of_rules("recognize-attention", rules)
 }
@@ -43,6 +49,16 @@ fn try_at(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
             Ok(None)
         }
     }
+}
+
+/// Says why a softmax is left that no product reads; never an edit.
+fn explain(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
+    if matches!(graph.node(at).op, Op::Softmax(_))
+        && let Some(reason) = weights::unread(graph, at)
+    {
+        cx.remark(graph, at, reason);
+    }
+    Ok(None)
 }
 
 /// `weights x values`, the second product of an attention.

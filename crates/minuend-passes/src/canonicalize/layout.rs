@@ -1,6 +1,6 @@
 //! Layout ops and casts: those that change nothing go, neighbours become one.
 
-use minuend_ir::ops::{Slice, Transpose};
+use minuend_ir::ops::{Concat, Slice, Transpose};
 use minuend_ir::{Dim, Emit, Graph, NodeId, Op, PatchBuilder};
 
 use super::{only_operand, replacing};
@@ -17,6 +17,7 @@ pub(super) fn rules() -> Vec<Rule> {
         Rule { name: "merge-widening-cast", try_at: merge_widening_cast },
         Rule { name: "transpose-to-reshape", try_at: transpose_to_reshape },
         Rule { name: "broadcast-to-reshape", try_at: broadcast_to_reshape },
+        Rule { name: "concat-to-broadcast", try_at: concat_to_broadcast },
         Rule { name: "normalize-slice-end", try_at: normalize_slice_end },
     ]
 }
@@ -133,6 +134,20 @@ fn broadcast_to_reshape(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewri
     Ok(replacing(graph, at, patch, new))
 }
 
+/// Copies of one value along an axis of size 1 are that value repeated.
+fn concat_to_broadcast(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewritten {
+    let Op::Concat(Concat { axis }) = graph.node(at).op else { return Ok(None) };
+    let operands = graph.operands(at);
+    let [x, others @ ..] = operands.as_slice() else { return Ok(None) };
+    let is_repeated = !others.is_empty() && others.iter().all(|other| other == x);
+    if !is_repeated || !graph.ty(*x).shape[axis].is(1) {
+        return Ok(None);
+    }
+    let mut patch = PatchBuilder::new(graph);
+    let new = patch.broadcast(*x, &graph.ty(at.result(0)).shape)?;
+    Ok(replacing(graph, at, patch, new))
+}
+
 /// A slice that reaches the end of its axis has no `end`; a strided slice of constant length that does
 /// not ends right behind its last element.
 fn normalize_slice_end(graph: &Graph, at: NodeId, _: &mut PassContext) -> Rewritten {
@@ -165,7 +180,6 @@ mod tests {
     use super::*;
     use crate::canonicalize::pass;
     use crate::testing::{dim, graph_of, run};
-    use minuend_ir::ops::Concat;
     use minuend_ir::{DType, TensorType, ValueId};
 
     fn ops(
@@ -288,6 +302,21 @@ mod tests {
         assert_eq!(left, ["transpose"]);
         let (left, _) = ops(&[3], |graph, x| graph.broadcast(x, &dims(&[1, 1, 3])).unwrap());
         assert_eq!(left, ["reshape"]);
+    }
+
+    #[test]
+    fn copies_along_an_axis_of_size_one_are_a_repetition() {
+        let copies = |shape: &[usize], axis: usize| {
+            let (left, _) = ops(shape, |graph, x| graph.concat(axis, &[x, x, x]).unwrap());
+            left
+        };
+        assert_eq!(copies(&[2, 1, 3], 1), ["broadcast"]);
+        assert_eq!(copies(&[2, 1, 3], 2), ["concat"]);
+        let (left, _) = ops(&[2, 1], |graph, x| {
+            let y = graph.unary(minuend_ir::ops::UnaryOp::Neg, x).unwrap();
+            graph.concat(1, &[x, y, x]).unwrap()
+        });
+        assert_eq!(left, ["neg", "concat"]);
     }
 
     #[test]

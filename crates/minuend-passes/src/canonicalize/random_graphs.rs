@@ -2,7 +2,7 @@
 //!
 //! Factors are powers of two, so that reassociation is exact and a difference is never rounding.
 
-use minuend_ir::ops::{BinaryOp, Constant, Literal, ReduceKind, Slice, UnaryOp};
+use minuend_ir::ops::{BinaryOp, CompareOp, Constant, Literal, ReduceKind, Slice, UnaryOp};
 use minuend_ir::{Bindings, DType, Dim, Emit, Emitted, Graph, Op, TensorType, ValueId};
 
 use crate::testing::{dim, graph_of, run};
@@ -137,8 +137,34 @@ fn normalised(graph: &mut Graph, x: ValueId, random: &mut Random) -> Emitted {
     graph.binary(BinaryOp::Div, e, sum)
 }
 
+/// Numbers by way of truth values: comparisons, their negations and conjunctions, casts and choices.
+fn chosen(graph: &mut Graph, x: ValueId, y: ValueId, random: &mut Random) -> Emitted {
+    let dtype = graph.ty(x).dtype;
+    let (op, other) = (random.pick(&CompareOp::ALL), random.pick(&[0.0, 0.5, 1.0, f64::NAN]));
+    let c = graph.real(dtype, other)?;
+    let y = if graph.ty(y).dtype == dtype && random.below(2) == 0 { y } else { c };
+    let mut truth = graph.compare(op, x, y)?;
+    if random.below(3) == 0 {
+        truth = graph.unary(UnaryOp::Not, truth)?;
+    }
+    if random.below(3) == 0 {
+        let other = graph.compare(random.pick(&CompareOp::ALL), c, x)?;
+        truth = graph.binary(random.pick(&[BinaryOp::And, BinaryOp::Or]), truth, other)?;
+    }
+    if random.below(2) == 0 {
+        return graph.cast(truth, dtype);
+    }
+    let d = graph.real(dtype, random.pick(&[0.0, 1.0, -2.0]))?;
+    match random.below(4) {
+        0 => graph.select(truth, x, d),
+        1 => graph.select(truth, c, x),
+        _ => graph.select(truth, c, d),
+    }
+}
+
 fn grown(graph: &mut Graph, x: ValueId, y: ValueId, random: &mut Random) -> Emitted {
-    match random.below(14) {
+    match random.below(18) {
+        14..=17 => chosen(graph, x, y, random),
         0..=2 => reshaped(graph, x, random),
         3 | 4 => transposed(graph, x, random),
         5 => sliced(graph, x, random),

@@ -6,13 +6,13 @@ use minuend_ir::{DType, Op, Real};
 
 /// One value of a literal.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Element {
+pub(crate) enum Element {
     Real(f64),
     Int(i64),
     Bool(bool),
 }
 
-pub(super) fn element_at(values: &Literal, index: usize) -> Option<Element> {
+pub(crate) fn element_at(values: &Literal, index: usize) -> Option<Element> {
     match values {
         Literal::Reals(values) => values.get(index).map(|value| Element::Real(value.get())),
         Literal::Ints(values) => values.get(index).map(|value| Element::Int(*value)),
@@ -21,7 +21,7 @@ pub(super) fn element_at(values: &Literal, index: usize) -> Option<Element> {
 }
 
 /// The literal of these values, all of the kind that `dtype` stores.
-pub(super) fn literal(
+pub(crate) fn literal(
     dtype: DType,
     elements: impl IntoIterator<Item = Element>,
 ) -> Option<Literal> {
@@ -48,7 +48,7 @@ pub(super) fn literal(
 }
 
 /// The op applied to one element of each operand; the result is stored as `dtype`.
-pub(super) fn compute(op: &Op, operands: &[Element], dtype: DType) -> Option<Element> {
+pub(crate) fn compute(op: &Op, operands: &[Element], dtype: DType) -> Option<Element> {
     let element = match (op, operands) {
         (Op::Unary(op), [x]) => unary(*op, *x)?,
         (Op::Binary(op), [a, b]) => binary(*op, *a, *b)?,

@@ -8,6 +8,7 @@ use minuend_ir::{DType, Dim, Graph, Op, Real, Shape, ValueId};
 
 use super::window::Window;
 use crate::matcher::{pair, real_constant};
+use crate::position::index_form;
 
 /// Cosine or sine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +39,10 @@ pub(super) struct Angle {
 /// One integer for each token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Positions {
-    /// As many integers, in row-major order.
-    pub(super) value: ValueId,
+    /// As many integers, in row-major order; `None` for 0, 1, 2 and so on.
+    pub(super) value: Option<ValueId>,
+    /// What is added to each.
+    pub(super) start: Dim,
     /// `[S]` or `[B, S]`.
     pub(super) shape: Shape,
     /// The tokens' axis in the rotated value: 2 of `[B, heads, S, d]` or 1 of `[B, S, heads, d]`.
@@ -165,8 +168,39 @@ fn frequencies(graph: &Graph, mut value: ValueId, mut window: Window) -> Option<
     offsets.into_iter().map(read).collect()
 }
 
-/// The integers behind the cast to float, if the window takes one of them for each token.
-fn positions_of(graph: &Graph, mut value: ValueId, mut window: Window) -> Option<Positions> {
+/// The integers behind the cast to float, if the window takes one of them for each token; the indices by
+/// which it gathers rows of a table whose positions count them; or the range of positions that it cuts
+/// out of a table.
+fn positions_of(graph: &Graph, value: ValueId, window: Window) -> Option<Positions> {
+    integers(graph, value, window.clone()).or_else(|| {
+        let form = index_form(graph, value)?;
+        let strides: Shape = form.coefficients.iter().map(|step| Dim::from(*step)).collect();
+        let numbers = View::strided(form.constant, &graph.ty(value).shape, &strides);
+        match window.indices(numbers.clone()) {
+            Some((indices, window, start)) => {
+                let positions = integers(graph, indices, window)?;
+                Some(Positions { start, ..positions })
+            }
+            None => range(&window.view_of(numbers)?, &window),
+        }
+    })
+}
+
+/// Positions that rise by one from token to token.
+fn range(numbers: &View, window: &Window) -> Option<Positions> {
+    let strides = numbers.strides()?;
+    [2, 1].into_iter().find_map(|token_axis| {
+        let tokens = window.shape().get(token_axis)?;
+        let is_counted = strides.iter().enumerate().all(|(axis, stride)| {
+            if axis == token_axis { stride.is(1) || tokens.is(1) } else { stride.is(0) }
+        });
+        let shape = Shape::from_iter([tokens.clone()]);
+        let start = numbers.offset.clone();
+        is_counted.then_some(Positions { value: None, start, shape, token_axis })
+    })
+}
+
+fn integers(graph: &Graph, mut value: ValueId, mut window: Window) -> Option<Positions> {
     while !graph.ty(value).dtype.is_int() {
         let source = graph.operand(value.node, 0)?;
         if matches!(graph.def(value), Op::Cast(_)) && graph.ty(source).dtype.is_int() {
@@ -206,7 +240,12 @@ fn per_token(graph: &Graph, value: ValueId, window: &Window) -> Option<Positions
                 .apply(&Op::Reshape(Reshape { shape: apart }))?
                 .apply(&Op::Broadcast(Broadcast { shape: window.shape().into() }))?;
             let is_same = ty.elements() == shape.iter().product() && view == expected;
-            is_same.then_some(Positions { value, shape, token_axis })
+            is_same.then_some(Positions {
+                value: Some(value),
+                start: Dim::zero(),
+                shape,
+                token_axis,
+            })
         })
     })
 }

@@ -384,3 +384,194 @@ fn angles_that_differ_by_head_stay() {
     let y = g.concat(3, &[a, b]).unwrap();
     refused(&finish(g, y), "the positions are not integers, one for each token");
 }
+
+/// Rows of the table of positions 0 to 128 in which the angles of some tests are given.
+const ROWS: usize = 128;
+
+/// `[ROWS, n]`, scaled positions times frequencies.
+fn table_angle(g: &mut Graph, scale: f64, frequencies: &[f64]) -> ValueId {
+    let positions = g.iota(ROWS.into()).unwrap();
+    let positions = g.cast(positions, DType::F32).unwrap();
+    let column = g.reshape(positions, &[ROWS.into(), Dim::one()]).unwrap();
+    let scale = g.real(DType::F32, scale).unwrap();
+    let column = g.mul(column, scale).unwrap();
+    let frequencies = g.reals(DType::F32, frequencies).unwrap();
+    g.mul(column, frequencies).unwrap()
+}
+
+/// By halves, with rows `[.., n]` that `rows` takes of the tables.
+fn by_table(
+    scale: f64,
+    repeat: usize,
+    mut rows: impl FnMut(&mut Graph, &Sizes, ValueId) -> ValueId,
+) -> Ran {
+    let (mut g, sizes) = graph();
+    let x = g.argument("x", TensorType::new(DType::F32, sizes.heads_first())).unwrap();
+    let angle = table_angle(&mut g, scale, &frequencies().repeat(repeat));
+    let (cos, sin) = waves(&mut g, angle);
+    let tables = (rows(&mut g, &sizes, cos), rows(&mut g, &sizes, sin));
+    let y = if repeat == 2 {
+        rotate_half(&mut g, x, tables)
+    } else {
+        let parts = (half(x, &mut g, 0), half(x, &mut g, 1));
+        let (a, b) = rotate(&mut g, parts, tables);
+        g.concat(3, &[a, b]).unwrap()
+    };
+    finish(g, y)
+}
+
+fn indices(g: &mut Graph, shape: &[Dim]) -> ValueId {
+    let given = g.inputs().iter().map(|id| id.result(0)).find(|id| g.ty(*id).dtype.is_int());
+    given.unwrap_or_else(|| {
+        g.argument("ids", TensorType::new(DType::I64, shape.iter().cloned())).unwrap()
+    })
+}
+
+#[test]
+fn a_range_of_a_table_counts() {
+    for (start, left) in [(0, vec!["iota", "rope"]), (5, vec!["iota", "dim", "add", "rope"])] {
+        for repeat in [1, 2] {
+            let ran = by_table(1.0, repeat, |g, sizes, table| {
+                let end = &sizes.s + start;
+                g.slice(table, Slice::range(0, start, end)).unwrap()
+            });
+            assert_eq!(*ran.the("rope"), half_split());
+            assert_eq!(ran.ops(), left);
+        }
+    }
+}
+
+fn half_split() -> Op {
+    Op::Rope(Rope { layout: RopeLayout::HalfSplit, theta: THETA.into() })
+}
+
+#[test]
+fn indices_of_rows_are_positions() {
+    for repeat in [1, 2] {
+        let ran = by_table(1.0, repeat, |g, sizes, table| {
+            let ids = indices(g, std::slice::from_ref(&sizes.s));
+            g.gather(0, table, ids).unwrap()
+        });
+        fused(&ran, RopeLayout::HalfSplit);
+        assert_eq!(ran.ops(), ["rope"]);
+        let batched = by_table(1.0, repeat, |g, sizes, table| {
+            let ids = indices(g, &[sizes.b.clone(), sizes.s.clone()]);
+            let rows = g.gather(0, table, ids).unwrap();
+            let features = g.size(rows, 2);
+            let shape = [sizes.b.clone(), Dim::one(), sizes.s.clone(), features];
+            g.reshape(rows, &shape).unwrap()
+        });
+        fused(&batched, RopeLayout::HalfSplit);
+        assert_eq!(batched.ops(), ["rope"]);
+    }
+}
+
+#[test]
+fn rows_of_a_table_with_outer_axes() {
+    // [1, 1, N, d], of which axis 2 is gathered, or which loses its outer axes before.
+    let gathered = by_table(1.0, 2, |g, sizes, table| {
+        let wide = [Dim::one(), Dim::one(), ROWS.into(), FEATURES.into()];
+        let table = g.reshape(table, &wide).unwrap();
+        let ids = indices(g, std::slice::from_ref(&sizes.s));
+        g.gather(2, table, ids).unwrap()
+    });
+    assert_eq!(gathered.ops(), ["rope"]);
+    let squeezed = by_table(1.0, 2, |g, sizes, table| {
+        let wide = [Dim::one(), Dim::one(), ROWS.into(), FEATURES.into()];
+        let table = g.reshape(table, &wide).unwrap();
+        let table = g.reshape(table, &[ROWS.into(), FEATURES.into()]).unwrap();
+        let ids = indices(g, std::slice::from_ref(&sizes.s));
+        g.gather(0, table, ids).unwrap()
+    });
+    assert_eq!(squeezed.ops(), ["rope"]);
+    let ranged = by_table(1.0, 2, |g, sizes, table| {
+        let wide = [Dim::one(), Dim::one(), ROWS.into(), FEATURES.into()];
+        let table = g.reshape(table, &wide).unwrap();
+        g.slice(table, Slice::range(2, 0, sizes.s.clone())).unwrap()
+    });
+    assert_eq!(ranged.ops(), ["iota", "rope"]);
+}
+
+/// Cosines and sines in one table, of which the rows are taken before or behind the two come apart.
+fn stacked(axis_of_its_own: bool, is_gathered: bool, rows_first: bool) -> Ran {
+    let (mut g, sizes) = graph();
+    let x = g.argument("x", TensorType::new(DType::F32, sizes.heads_first())).unwrap();
+    let angle = table_angle(&mut g, 1.0, &frequencies());
+    let (cos, sin) = waves(&mut g, angle);
+    let pairs = FEATURES / 2;
+    let parts = [cos, sin].map(|wave| {
+        let mut shape = g.ty(wave).shape.clone();
+        if axis_of_its_own {
+            shape.push(Dim::one());
+        }
+        g.reshape(wave, &shape).unwrap()
+    });
+    let axis = if axis_of_its_own { 2 } else { 1 };
+    let both = g.concat(axis, &parts).unwrap();
+    let ids = is_gathered.then(|| indices(&mut g, std::slice::from_ref(&sizes.s)));
+    let rows = |g: &mut Graph, table| match ids {
+        Some(ids) => g.gather(0, table, ids).unwrap(),
+        None => g.slice(table, Slice::range(0, 0, sizes.s.clone())).unwrap(),
+    };
+    let both = if rows_first { rows(&mut g, both) } else { both };
+    let size = if axis_of_its_own { 1 } else { pairs };
+    let tables = [0, 1].map(|which| {
+        let part = g.slice(both, Slice::range(axis, which * size, (which + 1) * size)).unwrap();
+        let part = if rows_first { part } else { rows(&mut g, part) };
+        g.reshape(part, &[sizes.s.clone(), pairs.into()]).unwrap()
+    });
+    let parts = (half(x, &mut g, 0), half(x, &mut g, 1));
+    let (a, b) = rotate(&mut g, parts, tables.into());
+    let y = g.concat(3, &[a, b]).unwrap();
+    finish(g, y)
+}
+
+#[test]
+fn one_table_of_cosines_and_sines() {
+    for axis_of_its_own in [false, true] {
+        for rows_first in [false, true] {
+            let gathered = stacked(axis_of_its_own, true, rows_first);
+            assert_eq!(gathered.ops(), ["rope"], "{axis_of_its_own} {rows_first}");
+            let ranged = stacked(axis_of_its_own, false, rows_first);
+            assert_eq!(ranged.ops(), ["iota", "rope"], "{axis_of_its_own} {rows_first}");
+        }
+    }
+}
+
+#[test]
+fn other_rows_stay() {
+    // Positions in steps of two, in the table or in the range.
+    let ran = by_table(2.0, 1, |g, sizes, table| {
+        let ids = indices(g, std::slice::from_ref(&sizes.s));
+        g.gather(0, table, ids).unwrap()
+    });
+    refused(&ran, "the positions are not integers, one for each token");
+    let ran = by_table(1.0, 1, |g, sizes, table| {
+        let rows = g.slice(table, Slice::strided(0, 0, 2)).unwrap();
+        g.slice(rows, Slice::range(0, 0, sizes.s.clone())).unwrap()
+    });
+    refused(&ran, "the positions are not integers, one for each token");
+    // Rows of rows: the first indices choose which positions the second ones are.
+    let ran = by_table(1.0, 1, |g, sizes, table| {
+        let falling = (0..16).rev().map(f64::from).collect::<Vec<f64>>();
+        let falling = g.reals(DType::F32, &falling).unwrap();
+        let falling = g.cast(falling, DType::I64).unwrap();
+        let rows = g.gather(0, table, falling).unwrap();
+        let ids = indices(g, std::slice::from_ref(&sizes.s));
+        g.gather(0, rows, ids).unwrap()
+    });
+    assert_eq!(ran.changed, Changed::No);
+    // The rows are chosen for each head.
+    let ran = by_table(1.0, 1, |g, sizes, table| {
+        let ids = indices(g, &[HEADS.into(), sizes.s.clone()]);
+        g.gather(0, table, ids).unwrap()
+    });
+    refused(&ran, "the positions are not integers, one for each token");
+    // Frequencies are gathered, not positions.
+    let ran = by_table(1.0, 2, |g, sizes, table| {
+        let ids = indices(g, &[FEATURES.into()]);
+        let table = g.gather(1, table, ids).unwrap();
+        g.slice(table, Slice::range(0, 0, sizes.s.clone())).unwrap()
+    });
+    assert_eq!(ran.changed, Changed::No);
+}

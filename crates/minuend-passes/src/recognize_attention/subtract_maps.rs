@@ -12,7 +12,7 @@ use crate::rewrite::Rewritten;
 use crate::trail::Trail;
 
 /// A gated difference of attention weights.
-struct Difference {
+pub(super) struct Difference {
     minuend: ValueId,
     gate: ValueId,
     subtrahend: ValueId,
@@ -60,7 +60,8 @@ fn distribute(
     Ok(patch.replacing(at.result(0), result))
 }
 
-fn difference(graph: &Graph, value: ValueId) -> Option<Difference> {
+/// The difference that a value is, if the parts of it are attention weights.
+pub(super) fn difference(graph: &Graph, value: ValueId) -> Option<Difference> {
     let value = without_float_casts(graph, value);
     let (minuend, gated) = as_binary(graph, value, BinaryOp::Sub)?;
     weights::softmax_of(graph, minuend)?;
