@@ -1,10 +1,10 @@
 //! The idioms of language models spelled in primitive ops, in one of several ways each, as front ends
 //! spell them. Some spellings the passes recognise, others they must leave alone.
 
-use minuend::ir::decompose::{decompose, visible_keys};
+use minuend::ir::decompose::{decompose, rope_frequencies, visible_keys};
 use minuend::ir::ops::{
-    Attention, BinaryOp, Constant, Literal, Mask, ReduceKind, RmsNorm, Rope, RopeLayout, Slice,
-    UnaryOp,
+    Attention, BinaryOp, CompareOp, Constant, Literal, Mask, ReduceKind, RmsNorm, Rope, RopeLayout,
+    Slice, UnaryOp,
 };
 use minuend::ir::{DType, Dim, Emit, Emitted, Graph, Op, Real, TensorType, ValueId};
 use minuend_interp::Tensor;
@@ -167,7 +167,62 @@ impl Author {
         if self.random.once_in(4) {
             return self.graph.value(op, &[x, positions]);
         }
+        if layout == RopeLayout::HalfSplit && !self.random.once_in(3) {
+            return self.rope_from_tables(x, positions);
+        }
         Ok(decompose(&op, &[x, positions], &mut self.graph)?.unwrap()[0])
+    }
+
+    /// As [`Author::rope`] by halves, with rows of stored tables `[positions, d/2]` or `[positions, d]`.
+    fn rope_from_tables(&mut self, x: ValueId, positions: ValueId) -> Emitted {
+        let head_dim = self.graph.size(x, 3).as_const().unwrap() as usize;
+        let half = head_dim / 2;
+        let is_full = self.random.once_in(2);
+        let mut frequencies: Vec<f64> = rope_frequencies(1e4, head_dim).collect();
+        if is_full {
+            frequencies.extend_from_within(..);
+        }
+        let width = frequencies.len();
+        let rows = self.random.pick(&[1024i64, 40_000]);
+        let g = &mut self.graph;
+        let row = g.iota(rows.into())?;
+        let row = g.cast(row, DType::F32)?;
+        let row = g.reshape(row, &[rows.into(), Dim::one()])?;
+        let frequencies = g.reals(DType::F32, &frequencies)?;
+        let angles = g.mul(row, frequencies)?;
+        let (cos, sin) = (g.unary(UnaryOp::Cos, angles)?, g.unary(UnaryOp::Sin, angles)?);
+        let [cos, sin] = if self.random.once_in(3) {
+            let both = self.graph.concat(1, &[cos, sin])?;
+            let both = self.rows_at(both, positions)?;
+            let part = |start: usize| Slice::range(1, start, start + width);
+            [self.graph.slice(both, part(0))?, self.graph.slice(both, part(width))?]
+        } else {
+            [self.rows_at(cos, positions)?, self.rows_at(sin, positions)?]
+        };
+        let g = &mut self.graph;
+        let first = g.slice(x, Slice::range(3, 0, half))?;
+        let second = g.slice(x, Slice::range(3, half, head_dim))?;
+        if is_full {
+            let negative = g.unary(UnaryOp::Neg, second)?;
+            let turned = g.concat(3, &[negative, first])?;
+            let (kept, turned) = (g.mul(x, cos)?, g.mul(turned, sin)?);
+            return g.add_values(kept, turned);
+        }
+        let (first_cos, second_sin) = (g.mul(first, cos)?, g.mul(second, sin)?);
+        let (first_sin, second_cos) = (g.mul(first, sin)?, g.mul(second, cos)?);
+        let low = g.sub(first_cos, second_sin)?;
+        let high = g.add_values(second_cos, first_sin)?;
+        g.concat(3, &[low, high])
+    }
+
+    /// The rows of a table that belong to the positions `P ..`, by index or as a range.
+    fn rows_at(&mut self, table: ValueId, positions: ValueId) -> Emitted {
+        let (tokens, past) = (self.dim("S"), self.dim("P"));
+        if self.random.once_in(2) {
+            self.graph.gather(0, table, positions)
+        } else {
+            self.graph.slice(table, Slice::range(0, past.clone(), &past + &tokens))
+        }
     }
 
     /// A projection of `x [B, S, D]` as heads: `[B, heads, S, d]`.
@@ -202,6 +257,57 @@ impl Author {
         Ok([q, k, v])
     }
 
+    /// Scores that count where a key is seen, in one of the spellings of exporters.
+    fn masked(&mut self, scores: ValueId, seen: ValueId) -> Emitted {
+        let hidden = self.real(f64::NEG_INFINITY)?;
+        let (zero, one) = (self.real(0.0)?, self.real(1.0)?);
+        let spelling = self.random.below(9);
+        let g = &mut self.graph;
+        let mask = match spelling {
+            0 => g.select(seen, zero, hidden)?,
+            1 => {
+                let unseen = g.unary(UnaryOp::Not, seen)?;
+                return g.select(unseen, hidden, scores);
+            }
+            // A triangle of ones that is compared with zero.
+            2 => {
+                let ones = g.select(seen, one, zero)?;
+                let unseen = g.compare(CompareOp::Eq, ones, zero)?;
+                g.select(unseen, hidden, zero)?
+            }
+            // `(1 - seen) * least`.
+            3 => {
+                let seen = g.cast(seen, DType::F32)?;
+                let unseen = g.sub(one, seen)?;
+                let least = self.real(-6e34)?;
+                self.commuted(BinaryOp::Mul, unseen, least)?
+            }
+            4 => {
+                let seen = g.cast(seen, DType::I64)?;
+                let one = g.int(1)?;
+                let unseen = g.compare(CompareOp::Lt, seen, one)?;
+                return g.select(unseen, hidden, scores);
+            }
+            // A product of truth values as numbers.
+            5 => {
+                let seen = g.cast(seen, DType::F32)?;
+                let both = g.mul(seen, seen)?;
+                let both = g.cast(both, DType::Bool)?;
+                let unseen = g.unary(UnaryOp::Not, both)?;
+                g.select(unseen, hidden, zero)?
+            }
+            // Hugging Face: what is not seen as a number, filled where it is true.
+            6 => {
+                let seen = g.cast(seen, DType::F32)?;
+                let unseen = g.sub(one, seen)?;
+                let is_unseen = g.cast(unseen, DType::Bool)?;
+                g.select(is_unseen, hidden, unseen)?
+            }
+            _ => return g.select(seen, scores, hidden),
+        };
+        self.commuted(BinaryOp::Add, scores, mask)
+    }
+
     /// `softmax(scale * q k^T + mask)`, the keys grouped: `[B, heads, S, T]`.
     pub fn attention_weights(&mut self, q: ValueId, k: ValueId, op: Attention) -> Emitted {
         let scale = self.real(op.scale.get())?;
@@ -226,24 +332,18 @@ impl Author {
         }
         let (tokens, keys) = (self.graph.size(q, 2), self.graph.size(k, 2));
         if let Some(seen) = visible_keys(op.mask, &tokens, &keys, &mut self.graph)? {
-            let hidden = self.real(f64::NEG_INFINITY)?;
-            scores = match self.random.below(3) {
-                0 => {
-                    let zero = self.real(0.0)?;
-                    let mask = self.graph.select(seen, zero, hidden)?;
-                    self.commuted(BinaryOp::Add, scores, mask)?
-                }
-                1 => {
-                    let unseen = self.graph.unary(UnaryOp::Not, seen)?;
-                    self.graph.select(unseen, hidden, scores)?
-                }
-                _ => self.graph.select(seen, scores, hidden)?,
-            };
+            scores = self.masked(scores, seen)?;
         }
         if self.random.once_in(3) {
             return self.spelled_softmax(scores, 3);
         }
-        self.graph.softmax(3, scores)
+        let weights = self.graph.softmax(3, scores)?;
+        if self.random.once_in(2) {
+            let is_nan = self.graph.compare(CompareOp::Ne, weights, weights)?;
+            let zero = self.real(0.0)?;
+            return self.graph.select(is_nan, zero, weights);
+        }
+        Ok(weights)
     }
 
     /// `e^(x - max) / sum e^(x - max)`.

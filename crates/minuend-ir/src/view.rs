@@ -104,7 +104,13 @@ impl View {
                     factors.push(factor);
                     continue;
                 }
-                let inner = factor.size.exact_div(&wanted)?;
+                let Some(inner) = factor.size.exact_div(&wanted) else {
+                    // Sizes that do not divide each other, of one run of elements.
+                    let next =
+                        rest.pop().filter(|next| factor.stride == &next.stride * &next.size)?;
+                    rest.push(Factor { size: &factor.size * &next.size, stride: next.stride });
+                    continue;
+                };
                 factors.push(Factor { size: wanted, stride: &factor.stride * &inner });
                 rest.push(Factor { size: inner, stride: factor.stride });
                 break;
@@ -277,6 +283,19 @@ mod tests {
         let half = repeated.apply(&Op::Slice(Slice::range(1, 4, 12))).unwrap();
         assert_eq!(half.offset, Dim::from(5));
         assert!(repeated.apply(&Op::Slice(Slice::range(1, 2, 12))).is_none());
+    }
+
+    #[test]
+    fn sizes_that_do_not_divide_each_other_are_one_run() {
+        let mut symbols = SymbolTable::default();
+        let b = Dim::symbol(symbols.declare("B", 1, 9).unwrap());
+        let shape = [Dim::from(2), b.clone(), Dim::from(4)];
+        let turned = [b.clone(), Dim::from(2), Dim::from(4)];
+        let to = |shape: &[Dim]| Op::Reshape(Reshape { shape: shape.into() });
+        assert_eq!(View::dense(&shape).apply(&to(&turned)), Some(View::dense(&turned)));
+        let transpose = Op::Transpose(Transpose { perm: SmallVec::from_slice(&[1, 0, 2]) });
+        let moved = View::dense(&shape).apply(&transpose).unwrap();
+        assert!(moved.apply(&to(&[Dim::from(2), b, Dim::from(4)])).is_none());
     }
 
     #[test]
