@@ -29,7 +29,10 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let passed = checks.iter().all(|check| check.passed);
     for name in not_compared {
         let file = args.expected.display();
-        output::log(&format!("note: output {} is not in {file}, not compared", output::plain(name)));
+        output::log(&format!(
+            "note: output {} is not in {file}, not compared",
+            output::plain(name)
+        ));
     }
     if args.json {
         let outputs: Vec<Value> = checks.iter().map(as_json).collect();

@@ -98,8 +98,11 @@ pub fn check_tensors(
         let unknown = unknown.join(", ");
         return Err(RequestError::UnknownTensors { unknown, inputs, outputs }.into());
     }
-    let expected: Vec<Option<HostTensor>> =
-        signature.outputs.iter().map(|output| stored.remove(&output.name)).collect();
+    let expected: Vec<Option<HostTensor>> = signature
+        .outputs
+        .iter()
+        .map(|output| taken(&mut stored, signature, &output.name))
+        .collect();
     if expected.iter().all(Option::is_none) {
         return Err(RequestError::NoOutputs { outputs }.into());
     }
@@ -112,6 +115,18 @@ pub fn check_tensors(
         }
     }
     Ok(done)
+}
+
+/// The tensor of an output; it stays where it is an input of the same name, too.
+fn taken(
+    stored: &mut BTreeMap<String, HostTensor>,
+    signature: &Signature,
+    name: &str,
+) -> Option<HostTensor> {
+    match signature.inputs.iter().any(|input| input.name == name) {
+        true => stored.get(name).cloned(),
+        false => stored.remove(name),
+    }
 }
 
 fn check(
