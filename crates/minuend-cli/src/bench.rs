@@ -7,7 +7,7 @@ mod memory;
 mod one_op;
 mod speed;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
@@ -16,7 +16,9 @@ use minuend::{Model, ModelConfig};
 use crate::activation_args::ActivationArgs;
 use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
+use crate::model_source::is_onnx;
 use crate::progress;
+use crate::size_args::SizeArgs;
 
 /// Seed of random weights.
 const SEED: u64 = 0;
@@ -34,6 +36,10 @@ measured.
 --compile-only needs no weights and measures the compiler: graph, passes, plan,
 and binding the plan to sizes.
 
+Of an ONNX file (*.onnx) only the compiler is measured; 'import' is the time to read
+the file and to build its graph. --batch and --prompt-tokens are the sizes of a batch
+and a sequence, --size NAME=N gives other symbols.
+
 --attention measures one fused differential attention, causal; --matmul one
 product of a matrix with a stored weight. --dtype is the type of all their
 tensors, auto is f32; where the target computes in f32 only, --matmul takes a
@@ -45,6 +51,7 @@ the process to the first result on the host.
 Example:
   minuend bench --config examples/configs/diffv2-200m.json --random-weights
   minuend bench --config examples/configs/diffv2-8b.json --compile-only
+  minuend bench model.onnx --compile-only
   minuend bench --attention --tokens 4096 --device wgpu
   minuend bench --matmul 512x512x512";
 
@@ -54,7 +61,7 @@ Example:
 #[command(group = ArgGroup::new("subject").args(["model", "config", "attention", "matmul"]).required(true))]
 #[command(group = ArgGroup::new("without_checkpoint").args(["random_weights", "compile_only"]).multiple(true))]
 pub(crate) struct BenchArgs {
-    /// Checkpoint directory
+    /// Checkpoint directory, or with --compile-only an ONNX file
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
     /// A config.json alone, with --random-weights or --compile-only
@@ -90,6 +97,8 @@ pub(crate) struct BenchArgs {
     /// With --attention: width of a head
     #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_1())]
     head_dim: u32,
+    #[command(flatten)]
+    sizes: SizeArgs,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -133,6 +142,11 @@ impl BenchArgs {
         Ok(progress::during("making random weights", || Model::random(config, SEED)))
     }
 
+    /// The ONNX file, if it is one.
+    fn onnx(&self) -> Option<&Path> {
+        self.model.as_deref().filter(|path| is_onnx(path))
+    }
+
     /// What is measured, as given.
     fn subject(&self) -> String {
         let path = self.model.as_ref().or(self.config.as_ref());
@@ -149,6 +163,8 @@ pub(crate) fn bench(args: &BenchArgs, started: Instant) -> Result<(), Failure> {
         one_op::measure(args, &|target| Ok(matmul::one_op(sizes, dtype, target)), started)
     } else if args.compile_only {
         compile_time::measure(args)
+    } else if let Some(path) = args.onnx() {
+        Err(Failure::BenchOnnx { path: path.to_owned() })
     } else {
         speed::measure(args)
     }

@@ -14,15 +14,18 @@ use minuend::{
 
 use crate::activation_args::ActivationArgs;
 use crate::failure::Failure;
-use crate::model_source::ModelSource;
+use crate::model_source::{ModelSource, log_onnx_notes};
 use crate::output;
+use crate::size_args::{self, SizeArgs, is_batch, is_tokens};
 use crate::units::millis;
 
 const HELP: &str = "\
-MODEL is a checkpoint directory or a text graph (a file named *.mnd); no weights
-are read. Of a checkpoint, the graph with logits of the last token is shown,
+MODEL is a checkpoint directory, an ONNX file (*.onnx) or a text graph (*.mnd); no
+weights are read. Of a checkpoint, the graph with logits of the last token is shown,
 which is what `run` uses, with activations as --dtype says and the target has
-them; a text graph is of the types that it says.
+them; a text graph is of the types that it says. Of an ONNX file, each symbol of its
+sizes that is no batch or sequence needs --size NAME=N for a plan; `minuend inspect`
+lists them.
 
 Stages: source (or graph) as the front end wrote it, canonical, fused, legal
 (every op native to the target), plan (steps and arena for the sizes given),
@@ -39,7 +42,8 @@ rewrite.
 
 Example:
   minuend compile examples/models/shakespeare-diffv2 --emit plan --seq 16 --capacity 256 --time
-  minuend compile examples/models/shakespeare-diffv2 --target cuda-sm90a --emit kernels -o kernels";
+  minuend compile examples/models/shakespeare-diffv2 --target cuda-sm90a --emit kernels -o kernels
+  minuend compile model.onnx --emit plan --batch 2 --seq 128";
 
 /// What to show.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,10 +94,10 @@ pub(crate) struct CompileArgs {
 /// Sizes of a plan.
 #[derive(Args)]
 struct Sizes {
-    /// Sequences, the symbol B of a plan
+    /// Sequences: the symbol B, batch or batch_size of a plan
     #[arg(long, value_name = "B", default_value_t = 1)]
     batch: u64,
-    /// Tokens fed, the symbol S of a plan
+    /// Tokens fed: the symbol S, seq, sequence or sequence_length of a plan
     #[arg(long, value_name = "S", default_value_t = 1)]
     seq: u64,
     /// Tokens in the cache, the symbol P of a plan
@@ -102,38 +106,15 @@ struct Sizes {
     /// Tokens that the cache of a plan has memory for; past + seq by default
     #[arg(long, value_name = "C")]
     capacity: Option<u64>,
-    /// Value of another symbol of a plan; may be given again
-    #[arg(long, value_name = "NAME=N", value_parser = named_size)]
-    size: Vec<(String, u64)>,
-}
-
-fn named_size(text: &str) -> Result<(String, u64), String> {
-    let pair = text.split_once('=').and_then(|(name, size)| Some((name, size.parse().ok()?)));
-    let pair = pair.filter(|(name, _)| !name.is_empty());
-    pair.map(|(name, size)| (name.to_string(), size)).ok_or_else(|| "expected NAME=N".to_string())
+    #[command(flatten)]
+    named: SizeArgs,
 }
 
 impl Sizes {
-    /// Every `--size` must be of a symbol, and of another one.
-    fn check(&self, program: &Program) -> Result<(), Failure> {
-        let known: Vec<&str> = program.symbols.symbols().map(|(_, info)| &*info.name).collect();
-        for (index, (name, _)) in self.size.iter().enumerate() {
-            if !known.contains(&name.as_str()) {
-                let (name, known) = (name.clone(), known.join(", "));
-                return Err(Failure::UnknownSize { name, known });
-            }
-            if self.size.iter().take(index).any(|(earlier, _)| earlier == name) {
-                return Err(Failure::RepeatedSize { name: name.clone() });
-            }
-        }
-        Ok(())
-    }
-
     fn of(&self, name: &str) -> Option<u64> {
-        let named = self.size.iter().find(|(given, _)| given == name);
-        named.map(|(_, size)| *size).or_else(|| match name {
-            "B" => Some(self.batch),
-            "S" => Some(self.seq),
+        self.named.of(name).or_else(|| match name {
+            _ if is_batch(name) => Some(self.batch),
+            _ if is_tokens(name) => Some(self.seq),
             "P" => Some(self.past),
             "capacity" => Some(self.capacity.unwrap_or(self.past.saturating_add(self.seq))),
             _ => None,
@@ -169,8 +150,13 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     }
 }
 
-/// The graphs of a text file, or the graph of a model with the activations asked for.
+/// The graphs of a text file, or the graph of a model or ONNX file with the activations asked for.
 fn graphs(args: &CompileArgs, target: &dyn Target) -> Result<Vec<Graph>, Failure> {
+    if let Some(path) = args.source.onnx() {
+        let model = args.activations.of_onnx(path)?;
+        log_onnx_notes(&model);
+        return Ok(vec![model.graph_for(target)?]);
+    }
     match &args.source.model {
         Some(path) if path.extension().is_some_and(|extension| extension == "mnd") => {
             read_graphs(path)
@@ -237,9 +223,9 @@ fn emit_compiled(
         return Ok(print(compiled.legal.graph()));
     }
     log_time(args.time, "plan", compiled.plan_time);
-    args.sizes.check(&compiled.program)?;
+    args.sizes.named.check(&compiled.program)?;
     let started = Instant::now();
-    let bound = minuend::bind(&compiled.program, &|name| args.sizes.of(name))?;
+    let bound = size_args::bind(&compiled.program, &|name| args.sizes.of(name))?;
     log_time(args.time, "bind", started.elapsed());
     if args.emit == Stage::Kernels {
         return kernels(&compiled.program, &bound, target, args);

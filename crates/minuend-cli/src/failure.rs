@@ -7,8 +7,10 @@ use minuend::ir::text::ParseErrors;
 use minuend::{CompileError, ModelError, RequestError};
 use minuend_conform::ConformError;
 
-/// Most lines of an error's message that are told.
+/// Most lines of an error's message that are told on one line.
 const MAX_PARTS: usize = 12;
+/// Most problems below a headline.
+const MAX_LINES: usize = 40;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,21 @@ pub(crate) enum Failure {
          --compile-only, which needs none"
     )]
     Memory { needed: u64, available: u64 },
+    /// Sizes of a plan that nothing gives.
+    #[error("symbol {name} has no value; give it with --size {name}=N")]
+    MissingSize { name: String },
+    /// A measurement that there is for checkpoints alone.
+    #[error("{}: of an ONNX file the compiler alone is measured; give --compile-only", path.display())]
+    BenchOnnx { path: PathBuf },
+    /// An option that there is for ONNX files alone.
+    #[error("{option} is for .onnx files, {} is a checkpoint; expected --prompt or --prompt-ids", path.display())]
+    OnnxOnly { option: &'static str, path: PathBuf },
+    /// A prompt in words for an ONNX file without a tokenizer.
+    #[error(
+        "{}: no such file; --prompt needs a tokenizer, give --tokenizer FILE, or tokens by --prompt-ids",
+        path.display()
+    )]
+    NoTokenizer { path: PathBuf },
     /// A size of a plan that is no symbol of it.
     #[error("--size {name}: no such symbol, expected one of {known}")]
     UnknownSize { name: String, known: String },
@@ -83,12 +100,26 @@ impl Failure {
         matches!(self, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// The message on one line, but for errors in a text graph, which show their places.
+    /// The message on one line, but for errors in a text graph, which show their places, and several problems
+    /// of an ONNX file or of inputs, each of which is on a line below.
     pub(crate) fn message(&self) -> String {
         match self {
             Failure::Graph { .. } => self.to_string(),
+            Failure::Minuend(minuend::Error::Onnx(_) | minuend::Error::Inputs(_)) => {
+                on_lines(&self.to_string())
+            }
             _ => on_one_line(&self.to_string()),
         }
+    }
+}
+
+/// A message of several lines as it is; of very many only the first.
+fn on_lines(message: &str) -> String {
+    let lines: Vec<String> = message.lines().map(crate::output::plain).collect();
+    let shown = lines.get(..=MAX_LINES).unwrap_or(&lines).join("\n");
+    match lines.len().saturating_sub(MAX_LINES + 1) {
+        0 => shown,
+        more => format!("{shown}\n  and {more} more"),
     }
 }
 
@@ -138,6 +169,13 @@ from_library_error!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn problems_stay_on_their_lines() {
+        assert_eq!(on_lines("a: 2 problems\n  b\u{1b}\n  c"), "a: 2 problems\n  b\\u{1b}\n  c");
+        let many: Vec<String> = (0..=45).map(|index| index.to_string()).collect();
+        assert!(on_lines(&many.join("\n")).ends_with("\n40\n  and 5 more"));
+    }
 
     #[test]
     fn messages_of_many_lines_are_joined_and_cut() {

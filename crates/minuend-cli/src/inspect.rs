@@ -2,14 +2,14 @@
 
 use clap::Args;
 use minuend::ir::DType;
-use minuend::{Inspection, ModelConfig, Parameters, Remark, RunCost};
+use minuend::{FusionReport, Inspection, ModelConfig, Parameters, Remark, RunCost};
 use serde_json::{Value, json};
 
 use crate::activation_args::ActivationArgs;
 use crate::failure::Failure;
 use crate::model_source::{ModelSource, notes};
-use crate::output;
 use crate::units::{bytes, count};
+use crate::{onnx_inspect, output};
 
 const HELP: &str = "\
 Operations count a multiplication and an addition as two: products with weights
@@ -21,8 +21,14 @@ with logits of the last token. The cache is of the type of the activations, whic
 JSON keys: config, dtype, parameters, diff_v2_arithmetic, flops, kv_bytes_per_token,
 ops (after fusion), packed_projections, remarks (every one), notes.
 
+Of an ONNX file (*.onnx), what it takes and gives is shown with the range of each
+size, its stored parameters, and what became of the graph. JSON keys: file, producer,
+opset, nodes, inputs, outputs (each with name, dtype, shape, sizes), parameters,
+ops, packed_projections, remarks, notes.
+
 Example:
-  minuend inspect examples/models/shakespeare-diffv2 --remarks";
+  minuend inspect examples/models/shakespeare-diffv2 --remarks
+  minuend inspect model.onnx --remarks";
 
 /// Count parameters and operations, and report what was fused
 #[derive(Args)]
@@ -31,16 +37,19 @@ pub(crate) struct InspectArgs {
     #[command(flatten)]
     source: ModelSource,
     #[command(flatten)]
-    activations: ActivationArgs,
+    pub(crate) activations: ActivationArgs,
     /// Print one JSON object
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     /// Print each remark, not one line for all of a kind
     #[arg(long)]
-    remarks: bool,
+    pub(crate) remarks: bool,
 }
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
+    if let Some(path) = args.source.onnx() {
+        return onnx_inspect::inspect(args, path);
+    }
     let model = args.activations.of(args.source.open()?);
     let found = model.inspect()?;
     if args.json {
@@ -51,7 +60,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     text += &parameters_text(&found.parameters);
     text += &arithmetic_text(&found);
     text += &cost_text(&found);
-    text += &fusion_text(&found);
+    text += &fusion_text(&found.fusion);
     text += &remarks_text(&found.fusion.remarks, args.remarks);
     for note in notes(&model) {
         text += &format!("note: {note}\n");
@@ -133,22 +142,22 @@ fn cost_text(found: &Inspection) -> String {
     )
 }
 
-fn fusion_text(found: &Inspection) -> String {
+pub(crate) fn fusion_text(fusion: &FusionReport) -> String {
     let mut text = "\nops after fusion\n".to_string();
-    for (mnemonic, number) in &found.fusion.ops {
+    for (mnemonic, number) in &fusion.ops {
         text += &format!("  {mnemonic:<15} {number:>5}\n");
     }
     text += "packed projections\n";
-    for packed in &found.fusion.packed_projections {
+    for packed in &fusion.packed_projections {
         text += &format!("  {} x {}\n", packed.weights.len(), packed.parts.join(" + "));
     }
-    if found.fusion.packed_projections.is_empty() {
+    if fusion.packed_projections.is_empty() {
         text += "  none\n";
     }
     text
 }
 
-fn remarks_text(remarks: &[Remark], is_each: bool) -> String {
+pub(crate) fn remarks_text(remarks: &[Remark], is_each: bool) -> String {
     let mut text = format!("remarks: {}\n", remarks.len());
     if is_each {
         return text + &remarks.iter().map(|remark| format!("  {remark}\n")).collect::<String>();
@@ -172,19 +181,7 @@ fn remarks_text(remarks: &[Remark], is_each: bool) -> String {
 
 fn as_json(config: &ModelConfig, dtype: DType, found: &Inspection, notes: &[String]) -> Value {
     let Inspection { parameters, arithmetic, cost, fusion } = found;
-    let packed: Vec<Value> = fusion
-        .packed_projections
-        .iter()
-        .map(|packed| {
-            let (parts, count) = (&packed.parts, packed.weights.len());
-            json!({ "parts": parts, "count": count, "weights": packed.weights })
-        })
-        .collect();
-    let remarks: Vec<Value> = fusion
-        .remarks
-        .iter()
-        .map(|remark| json!({ "pass": remark.pass, "at": remark.at, "message": remark.message }))
-        .collect();
+    let [packed, remarks] = fusion_json(fusion);
     json!({
         "config": config_json(config),
         "dtype": dtype.name(),
@@ -217,6 +214,24 @@ fn as_json(config: &ModelConfig, dtype: DType, found: &Inspection, notes: &[Stri
         "remarks": remarks,
         "notes": notes,
     })
+}
+
+/// Packed projections and remarks.
+pub(crate) fn fusion_json(fusion: &FusionReport) -> [Value; 2] {
+    let packed: Vec<Value> = fusion
+        .packed_projections
+        .iter()
+        .map(|packed| {
+            let (parts, count) = (&packed.parts, packed.weights.len());
+            json!({ "parts": parts, "count": count, "weights": packed.weights })
+        })
+        .collect();
+    let remarks: Vec<Value> = fusion
+        .remarks
+        .iter()
+        .map(|remark| json!({ "pass": remark.pass, "at": remark.at, "message": remark.message }))
+        .collect();
+    [packed.into(), remarks.into()]
 }
 
 fn cost_json(cost: &RunCost) -> Value {

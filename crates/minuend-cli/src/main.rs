@@ -15,9 +15,13 @@ mod devices;
 mod failure;
 mod inspect;
 mod model_source;
+mod onnx_inspect;
+mod onnx_run;
+mod onnx_verify;
 mod output;
 mod progress;
 mod run;
+mod size_args;
 mod units;
 mod verify;
 

@@ -1,9 +1,9 @@
-//! Where a command gets its model from: a checkpoint directory, or a config without weights.
+//! Where a command gets its model from: a checkpoint directory, a config without weights, or an ONNX file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use minuend::{Model, ModelConfig};
+use minuend::{Model, ModelConfig, OnnxModel};
 
 use crate::failure::Failure;
 
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct ModelSource {
-    /// Checkpoint directory: config.json and model.safetensors
+    /// Checkpoint directory with config.json and model.safetensors, or an ONNX file (model.onnx)
     #[arg(value_name = "MODEL")]
     pub(crate) model: Option<PathBuf>,
     /// A config.json alone, for a model without weights
@@ -28,10 +28,27 @@ impl ModelSource {
         }
     }
 
+    /// The ONNX file, if it is one.
+    pub(crate) fn onnx(&self) -> Option<&Path> {
+        self.model.as_deref().filter(|path| is_onnx(path))
+    }
+
     /// The path that was given.
     pub(crate) fn path(&self) -> String {
         let path = self.model.as_ref().or(self.config.as_ref());
         path.map_or_else(String::new, |path| path.display().to_string())
+    }
+}
+
+/// True for the name of an ONNX file.
+pub(crate) fn is_onnx(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+/// Tells what is unusual about an ONNX file, on stderr.
+pub(crate) fn log_onnx_notes(model: &OnnxModel) {
+    for note in model.notes() {
+        crate::output::log(&format!("note: {}", crate::output::plain(note)));
     }
 }
 

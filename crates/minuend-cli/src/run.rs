@@ -1,12 +1,12 @@
-//! `minuend run`: continue a text.
+//! `minuend run`: continue a text, or run an ONNX graph on tensors.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use minuend::{
-    CompileOptions, CompiledModel, Continue, Finish, GenerateOptions, Generation, GenerationConfig,
-    LogitRows, Model, ModelError, ModelSession, Sampling, TokenStream, Tokenizer,
+    CompileOptions, Continue, Finish, GenerateOptions, Generation, GenerationConfig, LogitRows,
+    Model, ModelError, Sampling, TokenStream, Tokenizer,
 };
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::activation_args::ActivationArgs;
 use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
 use crate::units::{millis, per_second};
-use crate::{model_source, output, progress};
+use crate::{model_source, onnx_run, output, progress};
 
 const HELP: &str = "\
 Sampling: where generation_config.json says do_sample, its temperature (1 if
@@ -23,29 +23,57 @@ taken, the lowest id of equals. Each option overrides its own setting; --top-k
 or --top-p on a model that does not sample brings temperature 1. --temperature 0
 always takes the most likely token. The same seed gives the same text.
 
-Text goes to stdout as it is produced, without the prompt; speeds go to stderr.
+An ONNX file (*.onnx) runs once on the tensors of --inputs, by their names in the
+graph; floats are converted to the type that the graph computes in. Its outputs are
+shown, or written to --output. With --prompt or --prompt-ids it continues a text, if
+it is a language model without a cache: one input of token ids, integers [batch,
+tokens], beside it at most attention_mask (filled with ones) and position_ids (0, 1,
+2 ...), and an output of floats [batch, tokens, vocabulary] or [batch, vocabulary].
+It is given all tokens again at each step, so that each costs more than the one before.
+Its tokenizer is --tokenizer, or tokenizer.json beside the file. No token ends the
+text but the last of --max-new-tokens.
+
+Text goes to stdout as it is produced, without the prompt; speeds go to stderr. Without a
+tokenizer, which --prompt-ids does not need, token ids go to stdout.
 
 JSON keys: prompt_ids, token_ids, text, device, dtype (of the activations), finish
 (end_of_text, length or context), load_ms (files and device), compile_ms (graph,
 passes and plan), prefill_ms, decode_tokens_per_s (null without a decode step),
 peak_bytes (what the device counts as allocated at most; where it does not count,
-weights, cache, arena and arguments).
+weights, cache, arena and arguments). Of an ONNX file run on tensors: outputs (each
+with name, dtype, shape, values: the first 8), device, dtype, import_ms, compile_ms,
+load_ms, run_ms, peak_bytes.
 
 Example:
-  minuend run examples/models/shakespeare-diffv2 --prompt \"ROMEO:\" --temperature 0.8 --seed 7";
+  minuend run examples/models/shakespeare-diffv2 --prompt \"ROMEO:\" --temperature 0.8 --seed 7
+  minuend run model.onnx --inputs io.safetensors
+  minuend run model.onnx --prompt-ids 1,2,3 --max-new-tokens 16";
 
-/// Continue a text
+/// Continue a text, or run an ONNX graph on tensors
 #[derive(Args)]
 #[command(after_help = HELP)]
+#[command(group = ArgGroup::new("start").args(["prompt", "prompt_ids", "inputs"]).required(true))]
 pub(crate) struct RunArgs {
-    /// Checkpoint directory: config.json, model.safetensors, tokenizer.json
-    model: PathBuf,
+    /// Checkpoint directory with config.json, model.safetensors and tokenizer.json, or ONNX file
+    pub(crate) model: PathBuf,
     /// The text to continue
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    prompt: String,
+    pub(crate) prompt: Option<String>,
+    /// The text to continue as token ids, with commas between them
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub(crate) prompt_ids: Option<Vec<u32>>,
+    /// Inputs of an ONNX file by name, in safetensors
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inputs: Option<PathBuf>,
+    /// With --inputs: write the outputs to a file, in safetensors
+    #[arg(long, value_name = "FILE", requires = "inputs")]
+    pub(crate) output: Option<PathBuf>,
+    /// Tokenizer of an ONNX file, if it is not tokenizer.json beside it
+    #[arg(long, value_name = "FILE", conflicts_with = "inputs")]
+    pub(crate) tokenizer: Option<PathBuf>,
     /// Most tokens to add; the model's context is a limit too
     #[arg(long, value_name = "N", default_value_t = 128, allow_negative_numbers = true)]
-    max_new_tokens: usize,
+    pub(crate) max_new_tokens: usize,
     /// Divides the logits; 0 takes the most likely token
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f64>,
@@ -59,26 +87,34 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     #[command(flatten)]
-    device: DeviceArgs,
+    pub(crate) device: DeviceArgs,
     #[command(flatten)]
-    activations: ActivationArgs,
+    pub(crate) activations: ActivationArgs,
     /// Print one JSON object instead of text
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    if model_source::is_onnx(&args.model) {
+        return onnx_run::run(args);
+    }
+    for (option, file) in [("--inputs", &args.inputs), ("--tokenizer", &args.tokenizer)] {
+        if file.is_some() {
+            return Err(Failure::OnnxOnly { option, path: args.model.clone() });
+        }
+    }
     let started = Instant::now();
     let model = args.activations.of(Model::open(&args.model)?);
     let defaults = model.checkpoint().and_then(|checkpoint| checkpoint.generation.as_ref());
     let sampling = sampling(args, defaults);
     sampling.check()?;
-    let no_tokenizer = || {
-        let path = args.model.join("tokenizer.json").display().to_string();
-        ModelError::NoTokenizer { path }
+    let tokenizer = match model.tokenizer() {
+        // Token ids need none.
+        Err(minuend::Error::Model(ModelError::NoTokenizer { .. })) if args.prompt.is_none() => None,
+        found => found?,
     };
-    let tokenizer = model.tokenizer()?.ok_or_else(no_tokenizer)?;
-    let prompt = tokenizer.encode(&args.prompt)?;
+    let prompt = prompt(args, tokenizer.as_ref())?;
     let open_time = started.elapsed();
 
     let device = args.device.open()?;
@@ -99,7 +135,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         sampling,
         eos_ids: model.eos_ids().to_vec(),
     };
-    let (generation, text) = generate(&mut session, &tokenizer, &prompt, &options, !args.json)?;
+    let (generation, text) = shown(tokenizer.as_ref(), &prompt, !args.json, |on_token| {
+        minuend::generate(&mut session, &prompt, &options, on_token)
+    })?;
     if !args.json {
         output::print("\n")?;
     }
@@ -122,12 +160,22 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
             }),
         }));
     }
-    log_speed(&compiled, &generation, prompt.len(), load_time + compile_time);
+    let device = format!("{}, {}", compiled.device, compiled.activations);
+    log_speed(&device, &generation, prompt.len(), load_time + compile_time);
     Ok(())
 }
 
+/// The tokens to continue.
+pub(crate) fn prompt(args: &RunArgs, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>, Failure> {
+    match (&args.prompt, &args.prompt_ids, tokenizer) {
+        (Some(text), _, Some(tokenizer)) => Ok(tokenizer.encode(text)?),
+        (Some(_), _, None) => Err(Failure::NoTokenizer { path: args.model.join("tokenizer.json") }),
+        (None, ids, _) => Ok(ids.clone().unwrap_or_default()),
+    }
+}
+
 /// The model's own defaults, overridden by the command line.
-fn sampling(args: &RunArgs, defaults: Option<&GenerationConfig>) -> Sampling {
+pub(crate) fn sampling(args: &RunArgs, defaults: Option<&GenerationConfig>) -> Sampling {
     let defaults = defaults.filter(|defaults| defaults.do_sample == Some(true));
     let asks_for_cut = args.top_k.is_some() || args.top_p.is_some();
     let temperature = match defaults {
@@ -145,29 +193,30 @@ fn sampling(args: &RunArgs, defaults: Option<&GenerationConfig>) -> Sampling {
     }
 }
 
-/// Generates, and prints each piece of text as soon as it is complete if `is_shown`.
-fn generate(
-    session: &mut ModelSession,
-    tokenizer: &Tokenizer,
+/// Generates, and prints each piece of text as soon as it is complete if `is_shown`: token ids where there is
+/// no tokenizer, and so no text.
+pub(crate) fn shown(
+    tokenizer: Option<&Tokenizer>,
     prompt: &[u32],
-    options: &GenerateOptions,
     is_shown: bool,
-) -> Result<(Generation, String), Failure> {
-    let mut stream = tokenizer.stream();
+    generate: impl FnOnce(&mut dyn FnMut(u32) -> Continue) -> Result<Generation, minuend::Error>,
+) -> Result<(Generation, Option<String>), Failure> {
+    let mut stream = tokenizer.map(Tokenizer::stream);
     // Whether a token starts with a space depends on the tokens before it.
     for id in prompt {
-        stream.push(*id)?;
+        if let Some(stream) = &mut stream {
+            stream.push(*id)?;
+        }
     }
     let mut writer = Writer { stream, text: String::new(), is_shown };
     let mut failure = None;
-    let generation =
-        minuend::generate(session, prompt, options, &mut |token| match writer.push(token) {
-            Ok(()) => Continue::Yes,
-            Err(error) => {
-                failure = Some(error);
-                Continue::No
-            }
-        })?;
+    let generation = generate(&mut |token| match writer.push(token) {
+        Ok(()) => Continue::Yes,
+        Err(error) => {
+            failure = Some(error);
+            Continue::No
+        }
+    })?;
     match failure {
         Some(failure) => Err(failure),
         None => Ok((generation, writer.finish()?)),
@@ -176,14 +225,18 @@ fn generate(
 
 /// Text that grows by tokens.
 struct Writer<'t> {
-    stream: TokenStream<'t>,
+    stream: Option<TokenStream<'t>>,
     text: String,
     is_shown: bool,
 }
 
 impl Writer<'_> {
     fn push(&mut self, token: u32) -> Result<(), Failure> {
-        let piece = self.stream.push(token)?;
+        let piece = match &mut self.stream {
+            Some(stream) => stream.push(token)?,
+            None if self.text.is_empty() => Some(token.to_string()),
+            None => Some(format!(",{token}")),
+        };
         self.write(piece)
     }
 
@@ -193,15 +246,16 @@ impl Writer<'_> {
         if self.is_shown && !piece.is_empty() { output::print(&piece) } else { Ok(()) }
     }
 
-    /// Writes a character that stayed incomplete, and gives all text.
-    fn finish(mut self) -> Result<String, Failure> {
-        let rest = self.stream.clone().finish()?;
+    /// Writes a character that stayed incomplete, and gives all text; `None` if there were token ids only.
+    fn finish(mut self) -> Result<Option<String>, Failure> {
+        let Some(stream) = self.stream.take() else { return Ok(None) };
+        let rest = stream.finish()?;
         self.write(rest)?;
-        Ok(self.text)
+        Ok(Some(self.text))
     }
 }
 
-fn finish_name(finish: Finish) -> &'static str {
+pub(crate) fn finish_name(finish: Finish) -> &'static str {
     match finish {
         Finish::EndOfText => "end_of_text",
         Finish::Length => "length",
@@ -210,17 +264,16 @@ fn finish_name(finish: Finish) -> &'static str {
     }
 }
 
-fn log_speed(compiled: &CompiledModel, generation: &Generation, prompt: usize, ready: Duration) {
+/// Tells how fast it was, on stderr; `device` with the type of activations.
+pub(crate) fn log_speed(device: &str, generation: &Generation, prompt: usize, ready: Duration) {
     let prefill = per_second(prompt, generation.prefill_time);
     let decode = match generation.decode_tokens_per_s() {
         Some(rate) => format!("{rate:.1} tokens/s"),
         None => "no step".to_string(),
     };
     output::log(&format!(
-        "{}, {}: ready in {:.0} ms, prefill {prefill:.1} tokens/s ({prompt} tokens), decode {decode} \
+        "{device}: ready in {:.0} ms, prefill {prefill:.1} tokens/s ({prompt} tokens), decode {decode} \
          ({} steps), stopped by {}",
-        compiled.device,
-        compiled.activations,
         millis(ready),
         generation.decode_steps,
         finish_name(generation.finish),

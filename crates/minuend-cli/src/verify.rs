@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use crate::activation_args::ActivationArgs;
 use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
-use crate::{model_source, output, progress};
+use crate::{model_source, onnx_verify, output, progress};
 
 /// For kernels in f32 that round the operands of products to f16, which the user asks for.
-const HALF_TOLERANCE: f64 = 1.0 / 128.0;
+pub(crate) const HALF_TOLERANCE: f64 = 1.0 / 128.0;
 /// Runs the graph as the front end wrote it, in float64.
-const INTERPRETER: &str = "interpreter";
+pub(crate) const INTERPRETER: &str = "interpreter";
 
 const HELP: &str = "\
 FILE holds groups of input_ids I64 [B, T] and logits F32 [B, T, V], and
@@ -43,29 +43,36 @@ something differs, 2 for an error.
 It rounds no activation; with --dtype it rounds the weights as a device does when
 it loads them, and so shows how much of an error is theirs.
 
+Of an ONNX file (*.onnx), FILE holds its inputs and expected outputs by their names in
+the graph. Outputs that FILE does not have are told and not compared; a tensor that
+is neither is an error. Floats pass as logits do, integers and truth values if they
+are equal. In 16 bits the tolerance counts the attention ops of the fused graph, and
+softmaxes that stay alone, as layers.
+
 Example:
   minuend verify examples/models/shakespeare-diffv2 \\
-      --expected examples/models/shakespeare-diffv2/expected.safetensors";
+      --expected examples/models/shakespeare-diffv2/expected.safetensors
+  minuend verify model.onnx --expected io.safetensors";
 
 /// Compare a model's outputs with stored ones
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct VerifyArgs {
-    /// Checkpoint directory
-    model: PathBuf,
+    /// Checkpoint directory, or ONNX file
+    pub(crate) model: PathBuf,
     /// File of expected outputs, in safetensors
     #[arg(long, value_name = "FILE")]
-    expected: PathBuf,
+    pub(crate) expected: PathBuf,
     #[command(flatten)]
-    device: DeviceArgs,
+    pub(crate) device: DeviceArgs,
     #[command(flatten)]
-    activations: ActivationArgs,
+    pub(crate) activations: ActivationArgs,
     /// Largest relative L2 error that passes [default: by --dtype; 2^-7 where f32 products round to f16]
     #[arg(long, value_name = "X", value_parser = tolerance, allow_negative_numbers = true)]
-    tolerance: Option<f64>,
+    pub(crate) tolerance: Option<f64>,
     /// Print one JSON object
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {
@@ -75,6 +82,9 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
+    if model_source::is_onnx(&args.model) {
+        return onnx_verify::verify(args);
+    }
     let model = args.activations.of(Model::open(&args.model)?);
     let expected = ExpectedOutputs::open(&args.expected)?;
     let Verified { device, dtype, tolerance, checks } =
@@ -111,7 +121,7 @@ struct Verified {
 }
 
 /// A device of the library; the error names the interpreter too.
-fn open_device(args: &DeviceArgs) -> Result<Arc<dyn Device>, minuend::Error> {
+pub(crate) fn open_device(args: &DeviceArgs) -> Result<Arc<dyn Device>, minuend::Error> {
     args.open().map_err(|error| match error {
         minuend::Error::Request(RequestError::UnknownDevice { name, known }) => {
             RequestError::UnknownDevice { name, known: format!("{known}, {INTERPRETER}") }.into()

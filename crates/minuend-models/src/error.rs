@@ -159,6 +159,25 @@ pub enum ModelError {
         /// Every problem found.
         problems: Vec<ExpectedProblem>,
     },
+    /// A file has tensors of types that no graph computes in.
+    #[error(
+        "{path}: {}; expected F64, F32, F16, BF16, I64, I32, I8, U8 or BOOL",
+        problems.join(", ")
+    )]
+    TensorTypes {
+        /// Path of the file.
+        path: String,
+        /// Every such tensor with its type.
+        problems: Vec<String>,
+    },
+    /// A file could not be written.
+    #[error("{path}: cannot write the file: {reason}")]
+    Write {
+        /// Path of the file.
+        path: String,
+        /// What the system says.
+        reason: String,
+    },
 }
 
 /// One problem of `config.json` or `generation_config.json`.

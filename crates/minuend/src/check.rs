@@ -23,12 +23,17 @@ const STORED_IN_A_LAYER: f64 = 12.0;
 /// bf16 and 2^-11 in f16, and these errors, which know nothing of each other, add up like a random walk
 /// over the `12 (layers + 1)` values that are stored on the way: `u sqrt(12 (layers + 1))`.
 pub fn logits_tolerance(activations: DType, config: &ModelConfig) -> f64 {
+    tolerance_behind(activations, config.layers)
+}
+
+/// As [`logits_tolerance`], of a graph with so many layers.
+pub(crate) fn tolerance_behind(activations: DType, layers: usize) -> f64 {
     let rounding = match activations {
         DType::Bf16 => 2f64.powi(-8),
         DType::F16 => 2f64.powi(-11),
         DType::F32 | DType::I64 | DType::I32 | DType::Bool => return SINGLE,
     };
-    rounding * (STORED_IN_A_LAYER * (config.layers as f64 + 1.0)).sqrt()
+    rounding * (STORED_IN_A_LAYER * (layers as f64 + 1.0)).sqrt()
 }
 
 /// What one stored output and the model's own have in common.

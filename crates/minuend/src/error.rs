@@ -4,11 +4,15 @@ use minuend_interp::{EvalError, TensorError};
 use minuend_ir::verify::VerifyErrors;
 use minuend_ir::{DType, LegalityError};
 use minuend_models::ModelError;
+use minuend_onnx::OnnxError;
 use minuend_passes::PassError;
 use minuend_plan::{BindError, PlanError};
 use minuend_runtime::{DeviceError, RunError};
 
-/// Any error of this crate. Each is one line that names what was found and what was expected.
+use crate::signature::InputProblems;
+
+/// Any error of this crate. Each is one line that names what was found and what was expected, but for those of
+/// files and inputs that list several problems.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -33,6 +37,12 @@ pub enum Error {
     /// What the caller asked for.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// An ONNX file. Of several problems, each is on a line of its own below a headline.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// Tensors that a graph is given by name; all that is wrong with them.
+    #[error(transparent)]
+    Inputs(#[from] InputProblems),
 }
 
 /// Why a graph cannot be compiled.
@@ -176,6 +186,49 @@ pub enum RequestError {
         found: usize,
         /// The model's.
         expected: usize,
+    },
+    /// A graph that cannot continue a text.
+    #[error(
+        "no language model without a cache, which is what a text is continued with: {}",
+        problems.join("; ")
+    )]
+    NotALanguageModel {
+        /// Every condition that does not hold.
+        problems: Vec<String>,
+    },
+    /// More tokens than a graph takes.
+    #[error("{tokens} tokens, the graph takes at most {limit}; shorten the prompt")]
+    TooManyTokens {
+        /// Tokens given.
+        tokens: usize,
+        /// Most tokens that it takes.
+        limit: usize,
+    },
+    /// Stored tensors that are neither inputs nor outputs of a graph.
+    #[error("unknown tensors {unknown}, expected inputs ({inputs}) and outputs ({outputs})")]
+    UnknownTensors {
+        /// Their names.
+        unknown: String,
+        /// The graph's inputs.
+        inputs: String,
+        /// The graph's outputs.
+        outputs: String,
+    },
+    /// Nothing to compare with.
+    #[error("no expected outputs, expected at least one of {outputs}")]
+    NoOutputs {
+        /// The graph's outputs.
+        outputs: String,
+    },
+    /// A stored output that cannot be compared with the graph's.
+    #[error("the expected output {name} is {found}, the graph gives {expected}")]
+    OutputType {
+        /// The output.
+        name: String,
+        /// What is stored.
+        found: String,
+        /// What the graph gives.
+        expected: String,
     },
     /// Every logit is NaN or infinite, so no token can be chosen.
     #[error("the logits of the last token are not finite; the weights may be damaged")]

@@ -73,14 +73,31 @@ pub fn generate(
     options: &GenerateOptions,
     on_token: &mut dyn FnMut(u32) -> Continue,
 ) -> Result<Generation, Error> {
-    let mut sampler = Sampler::new(&options.sampling)?;
     let room = model.capacity().saturating_sub(model.position()).saturating_sub(prompt.len());
+    generate_by(room, options, on_token, &mut |most, sampler, on_tokens| {
+        model.extend(prompt, 1, most, sampler, on_tokens)
+    })
+}
+
+/// Feeds the prompt, then chooses tokens, that many at most: as [`TokenModel::extend`] without the tokens and
+/// their number of sequences, which is 1.
+type Extend<'a> =
+    &'a mut dyn FnMut(usize, &mut Sampler, &mut dyn FnMut(&[u32]) -> Continue) -> Result<(), Error>;
+
+/// [`generate`] by any means of extending a text. `room` is how many tokens can be fed behind the prompt.
+pub(crate) fn generate_by(
+    room: usize,
+    options: &GenerateOptions,
+    on_token: &mut dyn FnMut(u32) -> Continue,
+    extend: Extend<'_>,
+) -> Result<Generation, Error> {
+    let mut sampler = Sampler::new(&options.sampling)?;
     // Choosing a token takes no room; feeding it does.
     let most = options.max_new_tokens.max(1).min(room.saturating_add(1));
     let (mut token_ids, mut finish) = (Vec::new(), Finish::Context);
     let started = Instant::now();
     let (mut prefill_time, mut seen) = (Duration::ZERO, 0usize);
-    model.extend(prompt, 1, most, &mut sampler, &mut |tokens| {
+    extend(most, &mut sampler, &mut |tokens| {
         let Some(token) = tokens.first().copied() else { return Continue::No };
         if seen == 0 {
             prefill_time = started.elapsed();

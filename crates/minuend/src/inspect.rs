@@ -3,6 +3,7 @@
 mod arithmetic;
 mod cost;
 mod fusion;
+mod onnx;
 mod parameters;
 
 use minuend_models::LogitRows;
@@ -10,6 +11,7 @@ use minuend_models::LogitRows;
 pub use arithmetic::AttentionArithmetic;
 pub use cost::{Cost, RunCost};
 pub use fusion::{FusionReport, PackedProjection};
+pub use onnx::{OnnxInspection, WeightTotals};
 pub use parameters::Parameters;
 
 use crate::compile::CompileOptions;

@@ -34,11 +34,16 @@ mod error;
 mod generate;
 mod inspect;
 mod interpreted;
+mod interpreted_onnx;
 mod model;
+mod onnx_language_model;
+mod onnx_model;
 mod random_weights;
 mod reporting_weights;
 mod sampling;
 mod session;
+mod signature;
+mod tensor_model;
 mod token_model;
 
 pub use activations::Activations;
@@ -52,22 +57,32 @@ pub use emit::{kernel_texts, machine_code};
 pub use error::{CompileError, Error, RequestError};
 pub use generate::{Continue, Finish, GenerateOptions, Generation, generate};
 pub use inspect::{
-    AttentionArithmetic, Cost, FusionReport, Inspection, PackedProjection, Parameters, RunCost,
+    AttentionArithmetic, Cost, FusionReport, Inspection, OnnxInspection, PackedProjection,
+    Parameters, RunCost, WeightTotals,
 };
 pub use interpreted::InterpretedModel;
+pub use interpreted_onnx::InterpretedOnnxModel;
 pub use minuend_codegen::{CpuTarget, KernelText, Target};
 pub use minuend_ir as ir;
 pub use minuend_models::{
     Architecture, Checkpoint, ExpectedGroup, ExpectedOutputs, GenerationConfig, LogitRows,
     ModelConfig, ModelError, StoredDtype, TensorRole, TokenStream, Tokenizer, tensors,
 };
+pub use minuend_onnx::{OnnxError, Problem as OnnxProblem};
 pub use minuend_passes::{Observer, PipelineReport, Remark, VerifyMode};
-pub use minuend_plan::{BoundProgram, Program};
+pub use minuend_plan::{BindError, BoundProgram, Program};
 pub use minuend_runtime::{
     Device, DeviceError, Executable, HostTensor, Input, PendingTensor, RunError, Session,
     StoredTensor, WeightSource,
 };
 pub use model::{CompiledModel, Model};
+pub use onnx_language_model::OnnxLanguageModel;
+pub use onnx_model::{CompiledOnnxModel, OnnxModel, OnnxSession};
 pub use sampling::{Sampler, Sampling, most_likely};
 pub use session::ModelSession;
+pub use signature::{InputProblem, InputProblems, NamedType, Signature, floats, integers};
+pub use tensor_model::{
+    TensorCheck, TensorCheckKind, TensorChecks, TensorModel, check_tensors, read_tensors,
+    write_tensors,
+};
 pub use token_model::{Logits, TokenModel};
