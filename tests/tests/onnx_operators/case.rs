@@ -115,7 +115,7 @@ impl Case {
         let count = self.outputs.last().map_or(1, |last| last + 1);
         let results = w.nodes(self.op, &names, &self.attributes, count);
         for (output, name) in results.iter().enumerate() {
-            if self.outputs.contains(&output) {
+            if self.outputs.is_empty() || self.outputs.contains(&output) {
                 w.output(name);
             } else if let Some(node) = w.graph.node.last_mut() {
                 node.output[output].clear();

@@ -119,6 +119,7 @@ fn scatters() -> Vec<Case> {
             .of(counted(&[2, 3]))
             .known(ints(&[2, 2], &[0, 1, 1, 2]))
             .of(reals(&[2], &[10., 11.]))
+            .fixed()
             .gives(reals(&[2, 3], &[0., 10., 2., 3., 4., 11.])),
         case("ScatterND", "a run of known rows")
             .of(counted(&[4, 2]))
@@ -136,6 +137,7 @@ fn scatters() -> Vec<Case> {
             .of(counted(&[3]))
             .known(ints(&[2, 1], &[1, 0]))
             .of(reals(&[2], &[10., 11.]))
+            .fixed()
             .gives(reals(&[3], &[11., 10., 2.])),
     ]
 }

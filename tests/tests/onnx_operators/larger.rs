@@ -25,7 +25,8 @@ fn norms() -> Vec<Case> {
             .of(scale())
             .gives(reals(&[2, 2], &[2. / r, 1.5 / r, -6. / s, 0.5 / s]))
     };
-    let squares = (1. + 9. + 9. + 1.) / 4. + 0.5;
+    // The mean of all four squares, and another epsilon.
+    let root = (5f64 + 0.5).sqrt();
     vec![
         case("LayerNormalization", "with a bias, and its statistics")
             .of(x())
@@ -48,7 +49,7 @@ fn norms() -> Vec<Case> {
             .of(reals(&[1, 1], &[3.]))
             .with(int("axis", -2))
             .with(real("epsilon", 0.5))
-            .gives(reals(&[2, 2], &[1., 3., -3., 1.].map(|x| 3. * x / squares.sqrt()))),
+            .gives(reals(&[2, 2], &[1., 3., -3., 1.].map(|x| 3. * x / root))),
         case("RMSNormalization", "f16 comes back as f16")
             .opset(23)
             .of(halves(&[1, 2], &[3., -3.]))
@@ -119,6 +120,7 @@ fn attentions() -> Vec<Case> {
             .of(q())
             .of(keys(4))
             .of(v())
+            .fixed()
             .gives(reals(&[1, 1, 2, 1], &[10., 14.])),
         attention("another scale")
             .of(q())
@@ -132,18 +134,21 @@ fn attentions() -> Vec<Case> {
             .of(keys(4))
             .of(v())
             .with(int("is_causal", 1))
+            .with(real("scale", 0.5))
             .gives(reals(&[1, 1, 2, 1], &[8., 14.])),
         attention("a mask of truth values")
             .of(q())
             .of(keys(4))
             .of(v())
             .of(truths(&[2, 2], &[0, 1, 1, 1]))
+            .with(real("scale", 0.5))
             .gives(reals(&[1, 1, 2, 1], &[16., 14.])),
         attention("a mask of numbers, and what the product was")
             .of(q())
             .of(keys(4))
             .of(v())
             .of(reals(&[1, 1, 2, 2], &[-ln3, 0., 0., 0.]))
+            .with(real("scale", 0.5))
             .gives(reals(&[1, 1, 2, 1], &[12., 14.]))
             .gives_as(3, reals(&[1, 1, 2, 2], &[ln3, 0., 0., ln3])),
         attention("what the masked product was")
@@ -152,6 +157,7 @@ fn attentions() -> Vec<Case> {
             .of(v())
             .of(reals(&[1, 1, 2, 2], &[-ln3, 0., 0., 0.]))
             .with(int("qk_matmul_output_mode", 1))
+            .with(real("scale", 0.5))
             .gives(reals(&[1, 1, 2, 1], &[12., 14.]))
             .gives_as(3, reals(&[1, 1, 2, 2], &[0., 0., 0., ln3])),
         attention("what softmax gave")
@@ -159,6 +165,7 @@ fn attentions() -> Vec<Case> {
             .of(keys(4))
             .of(v())
             .with(int("qk_matmul_output_mode", 3))
+            .with(real("scale", 0.5))
             .gives(reals(&[1, 1, 2, 1], &[10., 14.]))
             .gives_as(3, reals(&[1, 1, 2, 2], &[0.75, 0.25, 0.25, 0.75])),
         attention("scores bent by softcap")
@@ -166,6 +173,7 @@ fn attentions() -> Vec<Case> {
             .of(keys(4))
             .of(v())
             .with(real("softcap", 0.5))
+            .with(real("scale", 0.5))
             .gives({
                 let score = 0.5 * (2.0 * ln3).tanh();
                 let weight = score.exp() / (score.exp() + 1.0);

@@ -1,7 +1,8 @@
 //! What operators refuse, in words that say what was found and what would help.
 
 use minuend_onnx::proto::data_type;
-use minuend_tests::onnx::writer::{int, ints, of_ints, reals, text};
+use minuend_tests::onnx::run::import;
+use minuend_tests::onnx::writer::{Writer, int, ints, of_ints, reals, text};
 
 use crate::case::{Case, case, ints32};
 
@@ -228,4 +229,18 @@ fn refusals_say_what_and_why() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The default scale is a function of the heads' features, which must be a number.
+#[test]
+fn a_scale_of_no_known_size() {
+    let mut w = Writer::new(23);
+    let shape = "batch, 2, sequence, width";
+    let names = ["q", "k", "v"].map(|name| w.input(name, data_type::FLOAT, shape));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let y = w.node("Attention", &names, &[]);
+    w.output(&y);
+    let error = import(w.bytes()).unwrap_err().to_string();
+    let words = "heads of width features; give scale, or heads of a fixed size";
+    assert!(error.contains(words), "{error}");
 }

@@ -206,6 +206,12 @@ pub(super) fn split(n: &mut Node<'_>) -> Results {
         true => n.sizes(1, "the sizes of the parts")?,
         false => equal_parts(n, &size)?,
     };
+    let total = sizes.iter().fold(Dim::zero(), |total, part| &total + part);
+    if total != size {
+        let symbols = n.symbols();
+        let (total, size) = (total.display(symbols), size.display(symbols));
+        return Err(Refusal::new(format!("parts of {total} elements of an axis of {size}"), ""));
+    }
     let mut start = Dim::zero();
     let mut results = Vec::new();
     for part in sizes {
@@ -223,11 +229,6 @@ pub(super) fn split(n: &mut Node<'_>) -> Results {
             }
         });
         start = end;
-    }
-    if start != size {
-        let symbols = n.symbols();
-        let (start, size) = (start.display(symbols), size.display(symbols));
-        return Err(Refusal::new(format!("parts of {start} elements of an axis of {size}"), ""));
     }
     Ok(results)
 }
