@@ -18,15 +18,15 @@ fn names_that_nothing_has_or_two_things_have() {
         &["(Add)", "it reads \"gone\", which no node, input or initializer is"],
     );
     assert_problem(
-        &edited(|w| w.graph.node[1].output[0] = w.graph.node[0].output[0].clone()),
-        &["computed or given elsewhere too"],
+        &edited(|w| w.graph.node[1].output.push("/MatMul_1_output_0".into())),
+        &["(Add)", "its output \"/MatMul_1_output_0\" is computed or given elsewhere too"],
     );
     assert_problem(
-        &edited(|w| w.graph.node[0].output[0] = "x".into()),
+        &edited(|w| w.graph.node[0].output.push("x".into())),
         &["(MatMul)", "its output \"x\" is computed or given elsewhere too"],
     );
     assert_problem(
-        &edited(|w| w.graph.node[0].output[0] = "bias".into()),
+        &edited(|w| w.graph.node[0].output.push("bias".into())),
         &["its output \"bias\" is computed or given elsewhere too"],
     );
     assert_problem(

@@ -256,8 +256,12 @@ pub(super) fn trilu(n: &mut Node<'_>) -> Results {
     let column = g.iota(columns.clone())?;
     let row = g.iota(rows.clone())?;
     let row = g.reshape(row, &[rows.clone(), Dim::one()])?;
-    let diagonal = g.dim(diagonal)?;
-    let bound = g.add_values(row, diagonal)?;
+    let bound = if diagonal.is(0) {
+        row
+    } else {
+        let diagonal = g.dim(diagonal)?;
+        g.add_values(row, diagonal)?
+    };
     let op = if is_upper { CompareOp::Ge } else { CompareOp::Le };
     let is_inside = g.compare(op, column, bound)?;
     one(g.select(is_inside, x, zero)?)
