@@ -3,13 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod allocations;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use minuend::{CompileOptions, compile};
+use minuend::{CompileOptions, Model, compile};
 use minuend_onnx::proto::{
     AttributeProto, DimensionProto, GraphProto, Message, ModelProto, NodeProto, TensorProto,
 };
+use minuend_tests::onnx::language_model::{config, language_model};
+use minuend_tests::onnx::operators::operators;
 use minuend_tests::onnx::run::{fixtures, import};
 use minuend_tests::onnx::writer::dims;
 use minuend_tests::random_values::RandomValues;
@@ -17,6 +22,8 @@ use minuend_tests::runners::cpu;
 
 /// No file of a hundred kilobytes takes longer; one that is as it was exported takes milliseconds.
 const SLOWEST: Duration = Duration::from_secs(3);
+/// Most bytes that this program may hold: some copies of such files, of their graphs and of the plans.
+const MOST_BYTES: usize = 64 << 20;
 
 /// What became of damaged files.
 #[derive(Debug, Default)]
@@ -54,12 +61,19 @@ impl Outcomes {
         }
         let time = started.elapsed();
         assert!(time < SLOWEST, "{time:?}: {}", what());
+        let bytes = allocations::most();
+        assert!(bytes < MOST_BYTES, "{bytes} bytes: {}", what());
     }
 }
 
+/// Every fixture, and a language model of one layer.
 fn files() -> Vec<(String, Vec<u8>)> {
-    let name = |path: &std::path::Path| path.file_stem().unwrap().to_string_lossy().into_owned();
-    fixtures().iter().map(|path| (name(path), std::fs::read(path).unwrap())).collect()
+    let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
+    let mut files: Vec<(String, Vec<u8>)> =
+        fixtures().iter().map(|path| (name(path), std::fs::read(path).unwrap())).collect();
+    let model = Model::random(config(1, true, 61), 0);
+    files.push(("language_model".into(), language_model(model.config(), &model).bytes()));
+    files
 }
 
 /// Where nodes, names and types stand: in front of or behind the data of tensors, which takes most of a
@@ -126,34 +140,6 @@ fn damaged_graphs() {
     assert!(outcomes.compiled > 100 && outcomes.refused_by_importer > 100, "{outcomes:?}");
 }
 
-/// Operators that a node may become.
-const OPERATORS: [&str; 24] = [
-    "Add",
-    "Mul",
-    "Div",
-    "MatMul",
-    "Reshape",
-    "Expand",
-    "Slice",
-    "Gather",
-    "Concat",
-    "Transpose",
-    "Unsqueeze",
-    "Squeeze",
-    "Where",
-    "Softmax",
-    "Trilu",
-    "Shape",
-    "Split",
-    "ReduceMean",
-    "Cast",
-    "Identity",
-    "Tile",
-    "Pad",
-    "Range",
-    "ConstantOfShape",
-];
-
 /// Sizes and axes that a file may well have, right or wrong.
 const NUMBERS: [i64; 16] = [
     0,
@@ -190,7 +176,8 @@ fn edit(random: &mut RandomValues, graph: &mut GraphProto) -> String {
             format!("inputs of node {at} reversed")
         }
         2 => {
-            node.op_type = random.pick(&OPERATORS).into();
+            let operators: Vec<&str> = operators().into_iter().collect();
+            node.op_type = random.pick(&operators).into();
             format!("node {at} is {}", node.op_type)
         }
         3 => {
@@ -242,7 +229,8 @@ fn edit(random: &mut RandomValues, graph: &mut GraphProto) -> String {
 fn names(graph: &GraphProto) -> Vec<String> {
     let computed = graph.node.iter().flat_map(|node| node.output.iter().cloned());
     let stored = graph.initializer.iter().map(|tensor| tensor.name.clone());
-    computed.chain(stored).chain(["x".to_string(), String::new()]).collect()
+    let given = graph.input.iter().map(|input| input.name.clone());
+    computed.chain(stored).chain(given).chain([String::new()]).collect()
 }
 
 /// Changes the integers or the sizes of a tensor.
