@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod allocations;
+mod random_nodes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
