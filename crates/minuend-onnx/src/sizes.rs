@@ -167,7 +167,7 @@ pub(crate) fn concatenated(parts: &[Sizes], axis: usize) -> Option<Sizes> {
     *shape.get_mut(axis)? = 0;
     let rest_of = |shape: &[usize]| {
         let mut shape = shape.to_vec();
-        shape.get_mut(axis).map(|size| std::mem::take(size)).map(|size| (shape, size))
+        shape.get_mut(axis).map(std::mem::take).map(|size| (shape, size))
     };
     for part in parts {
         let (rest, size) = rest_of(&part.shape)?;

@@ -154,12 +154,16 @@ impl Case {
         self.check(self.model(None), &[])
     }
 
-    /// What the importer says where it refuses the case.
+    /// What the importer says where it refuses the case, with sizes that are numbers and with names.
+    pub(crate) fn outcome(&self) -> Result<(), String> {
+        let with_symbols = self.model(Some(&named)).map(|_| ());
+        self.model(Some(&|size| size.to_string())).map(|_| ()).and(with_symbols)
+    }
+
+    /// The error of a case that is refused.
     pub(crate) fn refusal(&self) -> String {
-        match self.model(Some(&|size| size.to_string())) {
-            Ok(_) => panic!("{self}: it is not refused"),
-            Err(error) => error,
-        }
+        let refused = self.model(Some(&|size| size.to_string())).err();
+        refused.unwrap_or_else(|| panic!("{self}: it is not refused"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What operators refuse, in words that say what was found and what would help.
 
+use minuend_interp::Tensor;
 use minuend_onnx::proto::data_type;
 use minuend_tests::onnx::run::import;
 use minuend_tests::onnx::writer::{Writer, int, ints, of_ints, reals, text};
@@ -243,4 +244,51 @@ fn a_scale_of_no_known_size() {
     let error = import(w.bytes()).unwrap_err().to_string();
     let words = "heads of width features; give scale, or heads of a fixed size";
     assert!(error.contains(words), "{error}");
+}
+
+/// Numbers of a file that no product, sum or step may overflow: refused, or computed where they mean
+/// something.
+#[test]
+fn numbers_of_any_size() {
+    let numbers = [i64::MIN, i64::MIN + 1, -(1 << 40), -1, 0, 1 << 40, i64::MAX];
+    let sizes = || ints(&[2], &[3, 4]);
+    for a in numbers {
+        for b in numbers {
+            let (pair, one) = (ints(&[2], &[a, b]), |value| ints(&[1], &[value]));
+            let x = || reals(&[2, 3], &[0.0; 6]);
+            let scalar = |value| ints(&[], &[value]);
+            let of_sizes =
+                |op, tensor: &Tensor| case(op, "sizes").known(sizes()).known(tensor.clone());
+            let of_reals = |op, tensor: &Tensor| case(op, "reals").of(x()).known(tensor.clone());
+            let slice = |case: Case| case.known(one(a)).known(one(1)).known(one(0)).known(one(b));
+            let mut cases: Vec<Case> = ["Add", "Sub", "Mul", "Div", "Mod", "Min", "Max", "Less"]
+                .map(|op| of_sizes(op, &pair))
+                .into();
+            cases.extend(["Reshape", "Expand", "Gather", "Tile"].map(|op| of_sizes(op, &pair)));
+            cases.extend(
+                ["Reshape", "Expand", "Gather", "Tile", "Split"].map(|op| of_reals(op, &pair)),
+            );
+            cases.extend([
+                slice(case("Slice", "sizes").known(sizes())),
+                slice(case("Slice", "reals").of(x())),
+                case("Range", "numbers").known(scalar(a)).known(scalar(3)).known(scalar(b)),
+                case("Range", "numbers").known(scalar(3)).known(scalar(a)).known(scalar(b)),
+                case("ConstantOfShape", "sizes").known(pair.clone()),
+                case("Trilu", "diagonal").of(x()).known(scalar(a)),
+                case("Pad", "pads").of(x()).known(ints(&[4], &[a, 0, b, 1])),
+                case("ReduceProd", "sizes").known(ints(&[3], &[a, b, 3])),
+                case("ReduceSum", "sizes").known(ints(&[3], &[a, b, 3])),
+                case("Neg", "sizes").known(pair.clone()),
+                case("Unsqueeze", "axes").of(x()).known(pair.clone()),
+                case("TopK", "k").of(x()).known(one(a)).with(int("axis", b)),
+                case("Shape", "axes").of(x()).with(int("start", a)).with(int("end", b)),
+                case("Split", "parts").of(x()).with(int("num_outputs", a)).with(int("axis", b)),
+            ]);
+            for case in cases {
+                if let Err(error) = case.outcome() {
+                    assert!(error.starts_with("model.onnx: "), "{case}, {a}, {b}: {error}");
+                }
+            }
+        }
+    }
 }

@@ -21,9 +21,11 @@ pub(super) fn identity(n: &mut Node<'_>) -> Results {
     Ok(vec![value, Value::Tensor(mask)])
 }
 
-/// The shape in fixed sizes, if it has no others.
-fn fixed(shape: &[Dim]) -> Option<Vec<usize>> {
-    shape.iter().map(|dim| usize::try_from(dim.as_const()?).ok()).collect()
+/// The shape in fixed sizes, if it has no others and its elements can be counted.
+pub(super) fn fixed(shape: &[Dim]) -> Option<Vec<usize>> {
+    let sizes: Option<Vec<usize>> =
+        shape.iter().map(|dim| usize::try_from(dim.as_const()?).ok()).collect();
+    sizes.filter(|sizes| sizes.iter().try_fold(1usize, |n, size| n.checked_mul(*size)).is_some())
 }
 
 /// Known sizes, or else a value of the graph, in another shape of as many elements.
