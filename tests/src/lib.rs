@@ -1,4 +1,4 @@
-//! What the tests across crates share: comparison on a device, random graphs and shapes, and the models
+//! What the tests across crates share: comparison on a device, ONNX files, random graphs and shapes, and the models
 //! of this repository. Problems with their tolerances and the ways to run them are in `minuend-conform`. See `tests/` for the test programs and `filetests/` for
 //! the text tests.
 
@@ -8,6 +8,7 @@
 pub mod agreement;
 pub mod idioms;
 pub mod models;
+pub mod onnx;
 pub mod random_attention;
 pub mod random_graph;
 pub mod runners;

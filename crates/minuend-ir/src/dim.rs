@@ -128,10 +128,10 @@ impl Dim {
         let mut rest = self.clone();
         let mut quotient = SmallVec::new();
         while let Some((monomial, value)) = rest.terms.first().cloned() {
-            if value % coefficient != 0 {
+            if value.checked_rem(*coefficient)? != 0 {
                 return None;
             }
-            let term = (monomial.over(lead)?, value / coefficient);
+            let term = (monomial.over(lead)?, value.checked_div(*coefficient)?);
             let next = &rest - &(divisor * &Dim { terms: smallvec![term.clone()] });
             // Saturation could keep the leading term alive; the graded order then no longer falls.
             if next.terms.first().is_some_and(|(m, _)| *m <= monomial) {
@@ -345,6 +345,7 @@ mod tests {
         assert_eq!((&(&b * &t) + 1).exact_div(&t), None);
         assert_eq!((&s * 3).exact_div(&Dim::from(2)), None);
         assert_eq!(s.exact_div(&Dim::zero()), None);
+        assert_eq!((&s * i64::MIN).exact_div(&Dim::from(-1)), None);
         assert_eq!(Dim::from(i64::MAX).exact_div(&(&s + 1)), None);
     }
 

@@ -260,8 +260,11 @@ impl Importer {
         };
         let domain =
             if node.domain.is_empty() { String::new() } else { format!("{}.", node.domain) };
-        let inputs = if inputs.is_empty() { "no inputs".into() } else { inputs.join(", ") };
-        format!("node {name:?} ({domain}{}, opset {}, inputs {inputs})", node.op_type, flat.opset)
+        let inputs = match inputs.as_slice() {
+            [] => "no inputs".to_string(),
+            inputs => format!("inputs {}", inputs.join(", ")),
+        };
+        format!("node {name:?} ({domain}{}, opset {}, {inputs})", node.op_type, flat.opset)
     }
 
     fn outputs(&mut self, outputs: &[ValueInfoProto]) -> Vec<String> {

@@ -6,7 +6,8 @@
 #![allow(missing_docs, reason = "messages and fields are those of the schema")]
 
 use bytes::Bytes;
-use prost::Message;
+/// Encodes and decodes messages.
+pub use prost::Message;
 
 /// A file.
 #[derive(Clone, PartialEq, Message)]

@@ -27,11 +27,11 @@ impl Ranges {
         let Some(info) = symbols.info(id) else { return false };
         let (mut min, mut max) = self.of(&info.name);
         if slope < 0 {
-            let most = constant.div_euclid(-slope);
-            let Ok(most) = u64::try_from(most) else { return false };
+            let most = slope.checked_neg().map(|slope| constant.div_euclid(slope));
+            let Some(Ok(most)) = most.map(u64::try_from) else { return false };
             max = max.min(most);
         } else {
-            let least = -(constant.div_euclid(slope));
+            let Some(least) = constant.div_euclid(slope).checked_neg() else { return false };
             min = min.max(u64::try_from(least).unwrap_or(0));
         }
         if min > max {

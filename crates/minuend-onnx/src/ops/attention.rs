@@ -23,7 +23,7 @@ pub(super) fn attention(n: &mut Node<'_>) -> Results {
     let (present_k, present_v) = (k, v);
     let dtype = n.graph().type_of(q).dtype;
     let g = n.graph();
-    let head_dim = g.size(q, 3).as_const().unwrap_or(0);
+    let head_dim = g.size(q, 3);
     let (queries, keys) = (g.size(q, 2), g.size(k, 2));
     let groups = g.size(k, 1);
     let repeat = g.size(q, 1).exact_div(&groups);
@@ -33,8 +33,14 @@ pub(super) fn attention(n: &mut Node<'_>) -> Results {
     let v = g.repeat_interleaved(v, 1, &repeat)?;
     let scores = g.matmul_transposed(q, k)?;
     let scores = g.cast(scores, DType::F32)?;
-    let default = 1.0 / (head_dim.max(1) as f64).sqrt();
-    let scale = if n.has_attribute("scale") { n.attr_float("scale", 1.0) } else { default };
+    let scale = match (n.has_attribute("scale"), head_dim.as_const()) {
+        (true, _) => n.attr_float("scale", 1.0),
+        (false, Some(size)) => 1.0 / (size.max(1) as f64).sqrt(),
+        (false, None) => {
+            let found = format!("heads of {} features", head_dim.display(n.symbols()));
+            return Err(Refusal::new(found, "give scale, or heads of a fixed size"));
+        }
+    };
     let scale = n.graph().real(DType::F32, scale)?;
     let mut scores = n.graph().mul(scores, scale)?;
     let raw = scores;

@@ -3,6 +3,7 @@
 use minuend_ir::ops::{Constant, Literal};
 use minuend_ir::{DType, Dim, Emit, Op, Real, Shape, TensorType};
 
+use super::layout::fixed;
 use crate::external::ExternalFiles;
 use crate::node::{Node, Refusal, Results, one};
 use crate::stored::Stored;
@@ -68,12 +69,6 @@ pub(super) fn of_shape(n: &mut Node<'_>) -> Results {
     let values = values.ok_or_else(|| Refusal::new("its value has no number", ""))?;
     let constant = Constant { ty: TensorType { dtype, shape }, values };
     one(n.graph().value(Op::Constant(constant), &[])?)
-}
-
-fn fixed(shape: &[Dim]) -> Option<Vec<usize>> {
-    let sizes: Option<Vec<usize>> =
-        shape.iter().map(|dim| usize::try_from(dim.as_const()?).ok()).collect();
-    sizes.filter(|sizes| sizes.iter().try_fold(1usize, |n, size| n.checked_mul(*size)).is_some())
 }
 
 /// `start, start + delta, ..` below `limit`.

@@ -27,9 +27,11 @@ pub(super) fn identity(n: &mut Node<'_>) -> Results {
     Ok(vec![value, Value::Tensor(mask)])
 }
 
-/// The shape in fixed sizes, if it has no others.
-fn fixed(shape: &[Dim]) -> Option<Vec<usize>> {
-    shape.iter().map(|dim| usize::try_from(dim.as_const()?).ok()).collect()
+/// The shape in fixed sizes, if it has no others and its elements can be counted.
+pub(super) fn fixed(shape: &[Dim]) -> Option<Vec<usize>> {
+    let sizes: Option<Vec<usize>> =
+        shape.iter().map(|dim| usize::try_from(dim.as_const()?).ok()).collect();
+    sizes.filter(|sizes| sizes.iter().try_fold(1usize, |n, size| n.checked_mul(*size)).is_some())
 }
 
 /// Known sizes, or else a value of the graph, in another shape of as many elements.
@@ -262,8 +264,12 @@ pub(super) fn trilu(n: &mut Node<'_>) -> Results {
     let column = g.iota(columns.clone())?;
     let row = g.iota(rows.clone())?;
     let row = g.reshape(row, &[rows.clone(), Dim::one()])?;
-    let diagonal = g.dim(diagonal)?;
-    let bound = g.add_values(row, diagonal)?;
+    let bound = if diagonal.is(0) {
+        row
+    } else {
+        let diagonal = g.dim(diagonal)?;
+        g.add_values(row, diagonal)?
+    };
     let op = if is_upper { CompareOp::Ge } else { CompareOp::Le };
     let is_inside = g.compare(op, column, bound)?;
     one(g.select(is_inside, x, zero)?)

@@ -5,7 +5,7 @@ use minuend_ir::{Dim, Emit, ValueId};
 
 use crate::node::{Node, Refusal, Results, one};
 use crate::sizes::gathered;
-use crate::value::{Sizes, Value};
+use crate::value::{MOST_SIZES, Sizes, Value};
 
 /// From here on an index only means the end of an axis.
 const FAR: i64 = 1 << 48;
@@ -94,17 +94,18 @@ impl Part {
         Ok(Part { axis, size, start, end, step })
     }
 
-    /// The indices, if all are numbers.
+    /// The indices, if all are numbers and not more than [`MOST_SIZES`].
     fn indices(&self) -> Option<Vec<i64>> {
-        let (start, end) = (self.start.as_const()?, self.end.as_const()?);
-        let count = (end - start).checked_div(self.step)?.checked_add(1)?.clamp(0, 1 << 16);
+        let end = self.end.as_const()?;
+        let mut next = self.start.as_const();
         let mut indices = Vec::new();
-        for index in 0..=count {
-            let at = start + index * self.step;
-            if (self.step > 0 && at >= end) || (self.step < 0 && at <= end) {
-                break;
+        // A step beyond the range of numbers is one beyond the end.
+        while let Some(at) = next.filter(|at| (self.step > 0) == (*at < end) && *at != end) {
+            if indices.len() == MOST_SIZES {
+                return None;
             }
             indices.push(at);
+            next = at.checked_add(self.step);
         }
         Some(indices)
     }
@@ -134,9 +135,9 @@ impl Part {
         let count = match (span.as_const(), self.step) {
             (_, -1) => Some(span.clone()),
             (Some(span), step) => {
-                let most =
-                    step.checked_neg().and_then(|step| (span.max(0) + step - 1).checked_div(step));
-                most.map(Dim::from)
+                let step = step.checked_neg();
+                let short = step.and_then(|step| span.max(0).checked_add(step - 1));
+                short.zip(step).and_then(|(span, step)| span.checked_div(step)).map(Dim::from)
             }
             (None, _) => None,
         };
@@ -206,6 +207,12 @@ pub(super) fn split(n: &mut Node<'_>) -> Results {
         true => n.sizes(1, "the sizes of the parts")?,
         false => equal_parts(n, &size)?,
     };
+    let total = sizes.iter().fold(Dim::zero(), |total, part| &total + part);
+    if total != size {
+        let symbols = n.symbols();
+        let (total, size) = (total.display(symbols), size.display(symbols));
+        return Err(Refusal::new(format!("parts of {total} elements of an axis of {size}"), ""));
+    }
     let mut start = Dim::zero();
     let mut results = Vec::new();
     for part in sizes {
@@ -223,11 +230,6 @@ pub(super) fn split(n: &mut Node<'_>) -> Results {
             }
         });
         start = end;
-    }
-    if start != size {
-        let symbols = n.symbols();
-        let (start, size) = (start.display(symbols), size.display(symbols));
-        return Err(Refusal::new(format!("parts of {start} elements of an axis of {size}"), ""));
     }
     Ok(results)
 }
