@@ -69,7 +69,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) inputs: Option<PathBuf>,
     /// With --inputs: write the outputs to a file, in safetensors
-    #[arg(long, value_name = "FILE", requires = "inputs")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "prompt_ids"])]
     pub(crate) output: Option<PathBuf>,
     /// Tokenizer of an ONNX file, if it is not tokenizer.json beside it
     #[arg(long, value_name = "FILE", conflicts_with = "inputs")]
