@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use minuend_onnx::proto::data_type::FLOAT16;
 use serde_json::json;
 
 use crate::onnx_file::{
-    fixture, write_io, write_language_model, write_rows, write_tokenizer, write_unsupported,
+    fixture, write_io, write_language_model, write_rows, write_sigmoid, write_tokenizer,
+    write_unsupported,
 };
 use crate::program::{
     arg, error, fixture as checkpoint, json as run_json, long_error, minuend, stdout,
@@ -277,6 +279,31 @@ fn sizes_of_other_names_must_be_given() {
     let (model, _) = fixture(FIXTURES[1]);
     let text = error(&["compile", arg(&model), "--emit", "plan", "--seq", "65"]);
     names(&text, &["symbol seq is 65, expected 1..=64"]);
+}
+
+#[test]
+fn a_file_keeps_its_types_where_there_are_kernels() {
+    let directory = tempfile::tempdir().unwrap();
+    let (model, io) = (write_sigmoid(directory.path(), FLOAT16), directory.path().join("io"));
+    let found = run_json(&["inspect", arg(&model), "--json"]);
+    assert_eq!(found["inputs"][0]["dtype"], "f16");
+    let plan = |target: &str, dtype: &str| {
+        let args = ["compile", arg(&model), "--emit", "plan", "--size", "rows=3"];
+        stdout(&[&args[..], &["--target", target, "--dtype", dtype]].concat())
+    };
+    for (target, dtype, expected) in
+        [("cuda-sm90a", "auto", "f16"), ("cuda-sm90a", "bf16", "bf16"), ("cpu", "auto", "f32")]
+    {
+        names(&plan(target, dtype), &[&format!("%x:{expected}[rows, 4]")]);
+    }
+    // Floats of any type are taken, and computed with in that of the device.
+    let half = [0x00, 0x3c].repeat(4);
+    write_io(&io, &[("x", "F16", &[1, 4], half)]);
+    let found = run_json(&["run", arg(&model), "--inputs", arg(&io), "--device", "cpu", "--json"]);
+    let output = &found["outputs"][0];
+    assert_eq!((&found["dtype"], &output["dtype"]), (&json!("f32"), &json!("f32")));
+    let value = output["values"][0].as_f64().unwrap();
+    assert!((value - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-6, "{found}");
 }
 
 #[test]

@@ -134,13 +134,18 @@ pub(crate) fn write_unsupported(directory: &Path) -> PathBuf {
     path
 }
 
-/// Writes a file with a size of no usual name, `rows`.
+/// Writes a sigmoid of f32 with a size of no usual name, `rows`.
 pub(crate) fn write_rows(directory: &Path) -> PathBuf {
+    write_sigmoid(directory, data_type::FLOAT)
+}
+
+/// As [`write_rows`], of that element type.
+pub(crate) fn write_sigmoid(directory: &Path, elem_type: i32) -> PathBuf {
     let graph = GraphProto {
         name: "g".into(),
         node: vec![node("Sigmoid", &["x"], "y")],
-        input: vec![value("x", data_type::FLOAT, &["rows", "4"])],
-        output: vec![value("y", data_type::FLOAT, &["rows", "4"])],
+        input: vec![value("x", elem_type, &["rows", "4"])],
+        output: vec![value("y", elem_type, &["rows", "4"])],
         ..GraphProto::default()
     };
     let path = directory.join("rows.onnx");
