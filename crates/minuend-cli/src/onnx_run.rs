@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use minuend::{
-    CompileOptions, CompiledOnnxModel, Device, GenerateOptions, HostTensor, ModelError,
+    CompileOptions, CompiledOnnxModel, Device, GenerateOptions, HostTensor, ModelError, NamedType,
     OnnxLanguageModel, OnnxModel, OnnxSession, TensorModel, Tokenizer, floats, integers,
     read_tensors, write_tensors,
 };
@@ -63,7 +63,13 @@ fn run_on_tensors(
     inputs: &Path,
     import_time: Duration,
 ) -> Result<(), Failure> {
-    let inputs: Vec<(String, HostTensor)> = read_tensors(inputs)?.into_iter().collect();
+    // A file for `verify` holds what the graph should give as well.
+    let signature = model.signature();
+    let is_in = |types: &[NamedType], name: &str| types.iter().any(|named| named.name == name);
+    let is_expected =
+        |name: &str| is_in(&signature.outputs, name) && !is_in(&signature.inputs, name);
+    let given = read_tensors(inputs)?.into_iter();
+    let inputs = given.filter(|(name, _)| !is_expected(name)).collect();
     let ready = ready(args, model, import_time)?;
     let mut session = ready.compiled.session()?;
     let started = Instant::now();

@@ -24,17 +24,20 @@ or --top-p on a model that does not sample brings temperature 1. --temperature 0
 always takes the most likely token. The same seed gives the same text.
 
 An ONNX file (*.onnx) runs once on the tensors of --inputs, by their names in the
-graph; floats are converted to the type that the graph computes in. Its outputs are
-shown, or written to --output. With --prompt or --prompt-ids it continues a text, if
-it is a language model without a cache: one input of token ids, integers [batch,
-tokens], beside it at most attention_mask (filled with ones) and position_ids (0, 1,
-2 ...), and an output of floats [batch, tokens, vocabulary] or [batch, vocabulary].
-It is given all tokens again at each step, so that each costs more than the one before.
-Its tokenizer is --tokenizer, or tokenizer.json beside the file. No token ends the
-text but the last of --max-new-tokens.
+graph; floats are converted to the type that the graph computes in, and tensors with
+the names of outputs, as in a file for `verify`, are not read. Its outputs are shown,
+or written to --output.
 
-Text goes to stdout as it is produced, without the prompt; speeds go to stderr. Without a
-tokenizer, which --prompt-ids does not need, token ids go to stdout.
+With --prompt or --prompt-ids an ONNX file continues a text, if it is a language
+model without a cache: one input of token ids, integers [batch, tokens], beside it
+at most attention_mask (filled with ones) and position_ids (0, 1, 2 ...), and an
+output of floats [batch, tokens, vocabulary] or [batch, vocabulary]. It is given all
+tokens again at each step, so that each step costs more than the one before. Its
+tokenizer is --tokenizer, or tokenizer.json beside the file. No end token is known:
+the text ends with --max-new-tokens, or where the file takes no more tokens.
+
+Text goes to stdout as it is produced, without the prompt; speeds go to stderr.
+Without a tokenizer, which --prompt-ids does not need, token ids go to stdout.
 
 JSON keys: prompt_ids, token_ids, text, device, dtype (of the activations), finish
 (end_of_text, length or context), load_ms (files and device), compile_ms (graph,
@@ -66,7 +69,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) inputs: Option<PathBuf>,
     /// With --inputs: write the outputs to a file, in safetensors
-    #[arg(long, value_name = "FILE", requires = "inputs")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "prompt_ids"])]
     pub(crate) output: Option<PathBuf>,
     /// Tokenizer of an ONNX file, if it is not tokenizer.json beside it
     #[arg(long, value_name = "FILE", conflicts_with = "inputs")]

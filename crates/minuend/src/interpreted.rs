@@ -8,7 +8,7 @@ use minuend_interp::{Tensor, TensorError, Weights, evaluate};
 use minuend_ir::order::topological;
 use minuend_ir::{DType, Graph, Op};
 use minuend_models::ModelConfig;
-use minuend_runtime::{DeviceError, StoredTensor, WeightSource};
+use minuend_runtime::{DeviceError, WeightSource};
 
 use crate::error::Error;
 use crate::token_model::{Logits, TokenModel, check_tokens};
@@ -27,24 +27,13 @@ pub struct InterpretedModel<'m> {
 pub(crate) struct WidenedWeights<'m> {
     source: &'m dyn WeightSource,
     declared: HashMap<String, DType>,
-    /// A float type that all are rounded to before they are of the declared type.
-    rounded: Option<DType>,
     widened: RefCell<HashMap<String, Arc<Tensor>>>,
     /// Why a tensor could not be converted.
     failure: RefCell<Option<DeviceError>>,
 }
 
 impl<'m> WidenedWeights<'m> {
-    fn new(graph: &Graph, source: &'m dyn WeightSource) -> WidenedWeights<'m> {
-        WidenedWeights::rounded(graph, source, None)
-    }
-
-    /// Weights that are rounded to another float type first.
-    pub(crate) fn rounded(
-        graph: &Graph,
-        source: &'m dyn WeightSource,
-        rounded: Option<DType>,
-    ) -> WidenedWeights<'m> {
+    pub(crate) fn new(graph: &Graph, source: &'m dyn WeightSource) -> WidenedWeights<'m> {
         let mut declared = HashMap::new();
         for at in topological(graph) {
             if let Op::Weight(weight) = &graph.node(at).op {
@@ -53,24 +42,12 @@ impl<'m> WidenedWeights<'m> {
             }
         }
         let (widened, failure) = (RefCell::default(), RefCell::default());
-        WidenedWeights { source, declared, rounded, widened, failure }
+        WidenedWeights { source, declared, widened, failure }
     }
 
     /// Why a tensor could not be converted, if one could not.
     pub(crate) fn take_failure(&self) -> Option<DeviceError> {
         self.failure.take()
-    }
-
-    /// A stored tensor in the type that the graph declares.
-    fn in_declared_type(
-        &self,
-        name: &str,
-        stored: StoredTensor,
-    ) -> Result<StoredTensor, DeviceError> {
-        let declared = self.declared.get(name).copied().unwrap_or(stored.dtype);
-        let rounded = self.rounded.map_or(Ok(None), |dtype| stored.converted(name, dtype))?;
-        let stored = rounded.unwrap_or(stored);
-        Ok(stored.converted(name, declared)?.unwrap_or(stored))
     }
 }
 
@@ -80,8 +57,10 @@ impl Weights for WidenedWeights<'_> {
             return Some(Arc::clone(tensor));
         }
         let stored = self.source.stored(name)?;
-        let stored = self.in_declared_type(name, stored);
-        let stored = stored.map_err(|error| self.failure.replace(Some(error))).ok()?;
+        let declared = self.declared.get(name).copied().unwrap_or(stored.dtype);
+        let converted = stored.converted(name, declared);
+        let converted = converted.map_err(|error| self.failure.replace(Some(error))).ok()?;
+        let stored = converted.unwrap_or(stored);
         let tensor = Tensor::from_bytes(stored.dtype, &stored.shape, &stored.data).ok()?;
         let tensor = Arc::new(tensor);
         self.widened.borrow_mut().insert(name.to_string(), Arc::clone(&tensor));

@@ -20,15 +20,13 @@ pub struct InterpretedOnnxModel<'m> {
 }
 
 impl<'m> InterpretedOnnxModel<'m> {
-    /// Weights are rounded to `rounded`, if it is a type of 16 bits.
     pub(crate) fn new(
         graph: Graph,
         signature: Signature,
         activations: DType,
-        rounded: Option<DType>,
         source: &'m dyn WeightSource,
     ) -> InterpretedOnnxModel<'m> {
-        let weights = WidenedWeights::rounded(&graph, source, rounded);
+        let weights = WidenedWeights::new(&graph, source);
         InterpretedOnnxModel { graph, signature, weights, activations }
     }
 }

@@ -21,6 +21,22 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! ONNX files are graphs of named tensors:
+//!
+//! ```no_run
+//! use minuend::{CompileOptions, HostTensor, OnnxModel};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let device = minuend::open_device("auto", 0)?;
+//! let compiled = OnnxModel::open("model.onnx")?.compile(&*device, &CompileOptions::default())?;
+//! let x = HostTensor::from_f32(&[1, 2], &[0.5, -0.5]).ok_or("two values")?;
+//! for (name, tensor) in compiled.run(vec![("x".into(), x)])? {
+//!     println!("{name}: {:?}", tensor.shape());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -36,6 +52,7 @@ mod inspect;
 mod interpreted;
 mod interpreted_onnx;
 mod model;
+mod narrow_weights;
 mod onnx_language_model;
 mod onnx_model;
 mod random_weights;

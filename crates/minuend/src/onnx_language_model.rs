@@ -226,3 +226,62 @@ fn logits(signature: &Signature, ids: Option<&NamedType>) -> Option<(usize, usiz
     let named = fitting.clone().find(|(_, _, output)| output.name == LOGITS);
     named.or_else(|| fitting.next()).map(|(index, size, _)| (index, size))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minuend_ir::{SymbolTable, TensorType};
+
+    /// A signature from words like `ids i64 B S` and `logits f32 B S 9`.
+    fn roles(inputs: &[&str], outputs: &[&str]) -> Result<Roles, String> {
+        let mut symbols = SymbolTable::default();
+        let mut named = |text: &&str| {
+            let mut words = text.split_whitespace();
+            let name = words.next().unwrap().to_string();
+            let dtype = DType::from_name(words.next().unwrap()).unwrap();
+            let size = |word: &str| match word.parse::<i64>() {
+                Ok(size) => Dim::from(size),
+                Err(_) => symbols
+                    .lookup(word)
+                    .unwrap_or_else(|| Dim::symbol(symbols.declare(word, 1, 64).unwrap())),
+            };
+            NamedType { name, ty: TensorType::new(dtype, words.map(size).collect::<Vec<_>>()) }
+        };
+        let inputs = inputs.iter().map(&mut named).collect();
+        let outputs = outputs.iter().map(&mut named).collect();
+        Roles::of(&Signature { inputs, outputs, symbols }).map_err(|problems| problems.join("\n"))
+    }
+
+    #[test]
+    fn graphs_of_tokens_are_language_models() {
+        let all = ["attention_mask bool B S", "x i32 B S", "position_ids i64 B S"];
+        let found = roles(&all, &["hidden f32 B S 4", "logits f16 B S 9"]).unwrap();
+        assert_eq!(found, Roles { ids: 1, logits: 1, vocab_size: 9, most_tokens: 64 });
+        let found = roles(&["ids i64 1 S"], &["n i64 1 S", "last f32 1 9"]).unwrap();
+        assert_eq!(found, Roles { ids: 0, logits: 1, vocab_size: 9, most_tokens: 64 });
+    }
+
+    #[test]
+    fn the_condition_that_fails_is_named() {
+        let fails = |inputs: &[&str], outputs: &[&str], parts: &[&str]| {
+            let text = roles(inputs, outputs).unwrap_err();
+            assert_eq!(text.lines().count(), parts.len(), "{text}");
+            for (line, part) in text.lines().zip(parts) {
+                assert!(line.contains(part), "{part} not in: {text}");
+            }
+        };
+        let (ids, logits) = ("ids i64 B S", "logits f32 B S 9");
+        fails(&[], &[logits], &["no input of token ids"]);
+        fails(
+            &[ids, "past f32 B 2 P 4"],
+            &[logits],
+            &["past is f32[B, 2, P, 4], expected integers"],
+        );
+        fails(&[ids, "attention_mask f32 B S"], &[logits], &["attention_mask is f32[B, S]"]);
+        fails(&[ids, "types i64 B S"], &[logits], &["inputs ids, types are integers"]);
+        fails(&["ids i64 B 16"], &["y f32 B 16 9"], &["ids is i64[B, 16], expected a batch"]);
+        fails(&["ids i64 2 S"], &["y f32 2 S 9"], &["ids is i64[2, S], expected a batch of 1"]);
+        fails(&[ids], &["y f32 B S V"], &["output y is f32[B, S, V], expected floats"]);
+        fails(&["x f32 B S 4"], &["y i64 B S"], &["input x is", "output y is i64[B, S]"]);
+    }
+}

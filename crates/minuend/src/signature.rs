@@ -378,7 +378,7 @@ mod tests {
         );
         assert_eq!(
             of("mask", zeros(DType::F16, &[7])),
-            "input mask, axis 0: 7, expected 8 (P + S, with S of input x, axis 1, P of input past, \
+            "input mask, axis 0: 7, expected 8 (S + P, with S of input x, axis 1, P of input past, \
              axis 0)"
         );
         let large = HostTensor::from_f32(&[8], &[1e6; 8]).unwrap();

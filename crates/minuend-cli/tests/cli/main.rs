@@ -7,6 +7,8 @@ mod bench;
 mod compile;
 mod conform;
 mod inspect;
+mod onnx;
+mod onnx_file;
 mod program;
 mod run;
 mod verify;

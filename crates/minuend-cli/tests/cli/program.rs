@@ -24,6 +24,10 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     workspace().join("tests/fixtures/models").join(name)
 }
 
+pub(crate) fn onnx(name: &str) -> PathBuf {
+    workspace().join("tests/fixtures/onnx").join(name)
+}
+
 pub(crate) fn filetest(name: &str) -> PathBuf {
     workspace().join("tests/filetests").join(name)
 }
