@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use minuend::ir::DType;
 use minuend::ir::ops::RopeLayout;
-use minuend::{LogitRows, Model, ModelConfig, TokenModel};
+use minuend::{CompileOptions, LogitRows, Model, ModelConfig, TokenModel, fuse};
 use minuend_interp::Tensor;
-use minuend_onnx::OnnxModel;
+use minuend_onnx::{ImportOptions, OnnxModel};
 use minuend_tests::onnx::language_model::{POSITIONS, config, language_model};
-use minuend_tests::onnx::run::{Loaded, import, interpreted, relative_l2};
+use minuend_tests::onnx::run::{Loaded, import, interpreted, interpreted_graph, relative_l2};
 use minuend_tests::onnx::writer::{ints, reals};
 use minuend_tests::random_values::RandomValues;
 use minuend_tests::runners::cpu;
@@ -74,6 +75,27 @@ fn logits_are_those_of_the_checkpoint() {
                 assert!(error <= TOLERANCE, "{seed}, {batch} x {tokens}, {place}: {error}");
             }
         }
+    }
+}
+
+/// Everything of a float type in another: the same numbers, for the interpreter rounds nothing.
+#[test]
+fn activations_of_sixteen_bits() {
+    let model = Model::random(config_of(true, RopeLayout::Interleaved), 3);
+    let bytes = language_model(model.config(), &model).bytes();
+    let ids = random_ids(2, 6);
+    let expected = expected(&model, &ids, 2);
+    for dtype in [DType::F16, DType::Bf16] {
+        let options = ImportOptions { activations: Some(dtype) };
+        let onnx = OnnxModel::from_bytes(bytes.clone(), "model.onnx", &options).unwrap();
+        let found = &interpreted(&onnx, &[input(&ids, 2)]).unwrap()[0];
+        assert_eq!(found.dtype(), dtype);
+        let error = relative_l2(found, &expected);
+        assert!(error <= TOLERANCE, "{dtype}: {error}");
+        let mut graph = onnx.graph().clone();
+        fuse(&mut graph, &CompileOptions::default()).unwrap();
+        let found = &interpreted_graph(&graph, &onnx, &[input(&ids, 2)]).unwrap()[0];
+        assert!(relative_l2(found, &expected) <= TOLERANCE, "{dtype}, fused");
     }
 }
 
