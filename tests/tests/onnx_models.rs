@@ -157,6 +157,44 @@ fn ops_of_the_imported_graph() {
     assert!(others.is_empty(), "{others:?}");
 }
 
+/// How often an op is in the fused graph, and what the passes remark.
+fn fused_counts(config: &ModelConfig) -> (impl Fn(&str) -> usize, Vec<String>) {
+    let onnx = exported(&Model::random(config.clone(), 0));
+    let mut graph = onnx.graph().clone();
+    let report = fuse(&mut graph, &CompileOptions::default()).unwrap();
+    let counts = graph.op_counts();
+    let count = move |op: &str| counts.get(op).copied().unwrap_or(0);
+    (count, report.remarks.iter().map(|remark| remark.to_string()).collect())
+}
+
+/// The passes find in the file what they find in a checkpoint.
+#[test]
+fn fused_norms_and_gates() {
+    for config in configs() {
+        let (count, remarks) = fused_counts(&config);
+        assert_eq!(count("swiglu"), 2, "{remarks:#?}");
+        assert_eq!(count("rms_norm") + count("add_rms_norm"), 5, "{remarks:#?}");
+    }
+}
+
+#[test]
+#[ignore = "fold-constants evaluates small tables of cosines before fuse-rope sees the angles"]
+fn fused_rotations() {
+    for config in configs() {
+        let (count, remarks) = fused_counts(&config);
+        assert_eq!(count("rope"), 4, "{remarks:#?}");
+    }
+}
+
+#[test]
+#[ignore = "recognize-attention reads no mask that is a choice between numbers by position"]
+fn fused_attention() {
+    for config in configs() {
+        let (count, remarks) = fused_counts(&config);
+        assert_eq!((count("diff_attention"), count("softmax")), (2, 0), "{remarks:#?}");
+    }
+}
+
 /// A sequence longer than the file's tables is refused, by the range of its symbol.
 #[test]
 fn tables_bound_the_sequence() {
