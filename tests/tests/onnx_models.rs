@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use minuend::ir::DType;
 use minuend::ir::ops::RopeLayout;
-use minuend::{LogitRows, Model, ModelConfig, TokenModel};
+use minuend::{CompileOptions, LogitRows, Model, ModelConfig, TokenModel, fuse};
 use minuend_interp::Tensor;
-use minuend_onnx::OnnxModel;
+use minuend_onnx::{ImportOptions, OnnxModel};
 use minuend_tests::onnx::language_model::{POSITIONS, config, language_model};
-use minuend_tests::onnx::run::{Loaded, import, interpreted, relative_l2};
+use minuend_tests::onnx::run::{Loaded, import, interpreted, interpreted_graph, relative_l2};
 use minuend_tests::onnx::writer::{ints, reals};
 use minuend_tests::random_values::RandomValues;
 use minuend_tests::runners::cpu;
@@ -77,6 +78,27 @@ fn logits_are_those_of_the_checkpoint() {
     }
 }
 
+/// Everything of a float type in another: the same numbers, for the interpreter rounds nothing.
+#[test]
+fn activations_of_sixteen_bits() {
+    let model = Model::random(config_of(true, RopeLayout::Interleaved), 3);
+    let bytes = language_model(model.config(), &model).bytes();
+    let ids = random_ids(2, 6);
+    let expected = expected(&model, &ids, 2);
+    for dtype in [DType::F16, DType::Bf16] {
+        let options = ImportOptions { activations: Some(dtype) };
+        let onnx = OnnxModel::from_bytes(bytes.clone(), "model.onnx", &options).unwrap();
+        let found = &interpreted(&onnx, &[input(&ids, 2)]).unwrap()[0];
+        assert_eq!(found.dtype(), dtype);
+        let error = relative_l2(found, &expected);
+        assert!(error <= TOLERANCE, "{dtype}: {error}");
+        let mut graph = onnx.graph().clone();
+        fuse(&mut graph, &CompileOptions::default()).unwrap();
+        let found = &interpreted_graph(&graph, &onnx, &[input(&ids, 2)]).unwrap()[0];
+        assert!(relative_l2(found, &expected) <= TOLERANCE, "{dtype}, fused");
+    }
+}
+
 /// The comparison sees what it should: one other weight is another result.
 #[test]
 fn other_weights_are_other_logits() {
@@ -133,6 +155,44 @@ fn ops_of_the_imported_graph() {
     ];
     let others: Vec<_> = two.keys().filter(|op| !known.contains(op)).collect();
     assert!(others.is_empty(), "{others:?}");
+}
+
+/// How often an op is in the fused graph, and what the passes remark.
+fn fused_counts(config: &ModelConfig) -> (impl Fn(&str) -> usize, Vec<String>) {
+    let onnx = exported(&Model::random(config.clone(), 0));
+    let mut graph = onnx.graph().clone();
+    let report = fuse(&mut graph, &CompileOptions::default()).unwrap();
+    let counts = graph.op_counts();
+    let count = move |op: &str| counts.get(op).copied().unwrap_or(0);
+    (count, report.remarks.iter().map(|remark| remark.to_string()).collect())
+}
+
+/// The passes find in the file what they find in a checkpoint.
+#[test]
+fn fused_norms_and_gates() {
+    for config in configs() {
+        let (count, remarks) = fused_counts(&config);
+        assert_eq!(count("swiglu"), 2, "{remarks:#?}");
+        assert_eq!(count("rms_norm") + count("add_rms_norm"), 5, "{remarks:#?}");
+    }
+}
+
+#[test]
+#[ignore = "fold-constants evaluates small tables of cosines before fuse-rope sees the angles"]
+fn fused_rotations() {
+    for config in configs() {
+        let (count, remarks) = fused_counts(&config);
+        assert_eq!(count("rope"), 4, "{remarks:#?}");
+    }
+}
+
+#[test]
+#[ignore = "recognize-attention reads no mask that is a choice between numbers by position"]
+fn fused_attention() {
+    for config in configs() {
+        let (count, remarks) = fused_counts(&config);
+        assert_eq!((count("diff_attention"), count("softmax")), (2, 0), "{remarks:#?}");
+    }
 }
 
 /// A sequence longer than the file's tables is refused, by the range of its symbol.
