@@ -13,7 +13,7 @@ use crate::external::ExternalFiles;
 use crate::flatten::{FlatNode, Functions, expanded, ordered};
 use crate::formula;
 use crate::model::ImportOptions;
-use crate::node::{Node, Refusal};
+use crate::node::{Node, Refusal, Results};
 use crate::ops;
 use crate::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use crate::stored::Stored;
@@ -214,6 +214,7 @@ impl Importer {
             Some(_) => return Vec::new(),
             None => Err(ops::unsupported(&flat.node.domain, &flat.node.op_type)),
         };
+        let imported = imported.and_then(|results| all_asked_for(flat, results));
         match imported {
             Ok(results) => results,
             Err(Refusal::Narrowed) => Vec::new(),
@@ -389,6 +390,17 @@ impl Importer {
             self.materialised.insert(stored.name.clone(), value);
         }
         Ok(value)
+    }
+}
+
+/// The results, if there is one for each output that has a name.
+fn all_asked_for(flat: &FlatNode, results: Vec<Value>) -> Results {
+    let asked = flat.node.output.iter().rposition(|name| !name.is_empty());
+    match asked.map_or(0, |last| last + 1) {
+        asked if asked > results.len() => {
+            Err(Refusal::new(format!("{asked} outputs, expected at most {}", results.len()), ""))
+        }
+        _ => Ok(results),
     }
 }
 
