@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use minuend_ir::ops::{Constant, Literal};
-use minuend_ir::{DType, Dim, Emit, Graph, Op, Real, Shape, SymbolTable, TensorType, ValueId};
+use minuend_ir::{
+    DType, Dim, Emit, Graph, Op, Real, Shape, SymbolTable, TensorType, TypeErrorKind, ValueId,
+};
 use smallvec::SmallVec;
 
 use crate::element_type::ElementType;
@@ -73,6 +75,9 @@ pub(crate) fn import(
             ranges = importer.ranges;
             continue;
         }
+        if importer.is_too_large && ranges.lower() {
+            continue;
+        }
         if !importer.problems.is_empty() {
             return Err(importer.problems);
         }
@@ -129,6 +134,8 @@ pub(crate) struct Importer {
     pub(crate) weights: WeightTable,
     /// What is known of the sizes; narrower behind an import that asked for it.
     pub(crate) ranges: Ranges,
+    /// A result may hold more elements than there can be.
+    is_too_large: bool,
     activations: Option<DType>,
     values: HashMap<String, Value>,
     /// Values of the graph that stored tensors have become, by name.
@@ -149,6 +156,7 @@ impl Importer {
             graph: Graph::new(name, SymbolTable::default()),
             weights: WeightTable::default(),
             ranges,
+            is_too_large: false,
             activations: options.activations,
             values: stored.clone(),
             materialised: HashMap::new(),
@@ -193,7 +201,10 @@ impl Importer {
             sizes.push(dim.map_err(|found| format!("axis {axis}: {found}"))?);
         }
         let ty = TensorType { dtype, shape: sizes };
-        self.graph.argument(&input.name, ty).map_err(|error| error.to_string())
+        self.graph.argument(&input.name, ty).map_err(|error| {
+            self.is_too_large |= matches!(error.kind, TypeErrorKind::Size { .. });
+            error.to_string()
+        })
     }
 
     fn nodes(&mut self, nodes: &[FlatNode]) {
@@ -221,6 +232,11 @@ impl Importer {
             Err(Refusal::Because { found, help }) => {
                 let at = self.describe(flat);
                 self.problems.push(Problem { at, found, help });
+                Vec::new()
+            }
+            Err(Refusal::TooLarge { found }) => {
+                self.is_too_large = true;
+                self.problems.push(problem(self.describe(flat), found));
                 Vec::new()
             }
         }
@@ -274,6 +290,10 @@ impl Importer {
                 Some(value) => match self.tensor(&value) {
                     Ok(value) => values.push(value),
                     Err(Refusal::Because { found, .. }) => self.problems.push(problem(at, found)),
+                    Err(Refusal::TooLarge { found }) => {
+                        self.is_too_large = true;
+                        self.problems.push(problem(at, found));
+                    }
                     Err(Refusal::Narrowed) => {}
                 },
             }
