@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use minuend_ir::ops::{Constant, Literal};
-use minuend_ir::{DType, Dim, Emit, Graph, Op, Real, Shape, SymbolTable, TensorType, ValueId};
+use minuend_ir::{
+    DType, Dim, Emit, Graph, Op, Real, Shape, SymbolTable, TensorType, TypeErrorKind, ValueId,
+};
 use smallvec::SmallVec;
 
 use crate::element_type::ElementType;
@@ -13,7 +15,7 @@ use crate::external::ExternalFiles;
 use crate::flatten::{FlatNode, Functions, expanded, ordered};
 use crate::formula;
 use crate::model::ImportOptions;
-use crate::node::{Node, Refusal};
+use crate::node::{Node, Refusal, Results};
 use crate::ops;
 use crate::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use crate::stored::Stored;
@@ -73,6 +75,9 @@ pub(crate) fn import(
             ranges = importer.ranges;
             continue;
         }
+        if importer.is_too_large && ranges.lower() {
+            continue;
+        }
         if !importer.problems.is_empty() {
             return Err(importer.problems);
         }
@@ -129,6 +134,8 @@ pub(crate) struct Importer {
     pub(crate) weights: WeightTable,
     /// What is known of the sizes; narrower behind an import that asked for it.
     pub(crate) ranges: Ranges,
+    /// A result may hold more elements than there can be.
+    is_too_large: bool,
     activations: Option<DType>,
     values: HashMap<String, Value>,
     /// Values of the graph that stored tensors have become, by name.
@@ -149,6 +156,7 @@ impl Importer {
             graph: Graph::new(name, SymbolTable::default()),
             weights: WeightTable::default(),
             ranges,
+            is_too_large: false,
             activations: options.activations,
             values: stored.clone(),
             materialised: HashMap::new(),
@@ -198,7 +206,10 @@ impl Importer {
             sizes.push(dim.map_err(|found| format!("axis {axis}: {found}"))?);
         }
         let ty = TensorType { dtype, shape: sizes };
-        self.graph.argument(&input.name, ty).map_err(|error| error.to_string())
+        self.graph.argument(&input.name, ty).map_err(|error| {
+            self.is_too_large |= matches!(error.kind, TypeErrorKind::Size { .. });
+            error.to_string()
+        })
     }
 
     fn nodes(&mut self, nodes: &[FlatNode]) {
@@ -219,12 +230,18 @@ impl Importer {
             Some(_) => return Vec::new(),
             None => Err(ops::unsupported(&flat.node.domain, &flat.node.op_type)),
         };
+        let imported = imported.and_then(|results| all_asked_for(flat, results));
         match imported {
             Ok(results) => results,
             Err(Refusal::Narrowed) => Vec::new(),
             Err(Refusal::Because { found, help }) => {
                 let at = self.describe(flat);
                 self.problems.push(Problem { at, found, help });
+                Vec::new()
+            }
+            Err(Refusal::TooLarge { found }) => {
+                self.is_too_large = true;
+                self.problems.push(problem(self.describe(flat), found));
                 Vec::new()
             }
         }
@@ -278,6 +295,10 @@ impl Importer {
                 Some(value) => match self.tensor(&value) {
                     Ok(value) => values.push(value),
                     Err(Refusal::Because { found, .. }) => self.problems.push(problem(at, found)),
+                    Err(Refusal::TooLarge { found }) => {
+                        self.is_too_large = true;
+                        self.problems.push(problem(at, found));
+                    }
                     Err(Refusal::Narrowed) => {}
                 },
             }
@@ -394,6 +415,17 @@ impl Importer {
             self.materialised.insert(stored.name.clone(), value);
         }
         Ok(value)
+    }
+}
+
+/// The results, if there is one for each output that has a name.
+fn all_asked_for(flat: &FlatNode, results: Vec<Value>) -> Results {
+    let asked = flat.node.output.iter().rposition(|name| !name.is_empty());
+    match asked.map_or(0, |last| last + 1) {
+        asked if asked > results.len() => {
+            Err(Refusal::new(format!("{asked} outputs, expected at most {}", results.len()), ""))
+        }
+        _ => Ok(results),
     }
 }
 

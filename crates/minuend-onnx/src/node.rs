@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use minuend_ir::{DType, Dim, Emit, Graph, Shape, SymbolTable, TypeError, ValueId};
+use minuend_ir::{DType, Dim, Emit, Graph, Shape, SymbolTable, TypeError, TypeErrorKind, ValueId};
 
 use crate::flatten::FlatNode;
 use crate::import::Importer;
@@ -16,6 +16,8 @@ use crate::value::{Sizes, Value};
 pub(crate) enum Refusal {
     /// What was found and expected, and the smallest change that would help.
     Because { found: String, help: String },
+    /// A result that may hold more elements than there can be, with the ranges that sizes have.
+    TooLarge { found: String },
     /// A range became narrower; the next try may succeed.
     Narrowed,
 }
@@ -28,7 +30,11 @@ impl Refusal {
 
 impl From<TypeError> for Refusal {
     fn from(error: TypeError) -> Refusal {
-        Refusal::new(error.to_string(), "")
+        let found = error.to_string();
+        match error.kind {
+            TypeErrorKind::Size { .. } => Refusal::TooLarge { found },
+            _ => Refusal::new(found, ""),
+        }
     }
 }
 

@@ -6,19 +6,43 @@ use minuend_ir::{Bindings, Dim, SymbolId, SymbolTable};
 
 use crate::proto::DimensionProto;
 
-/// The largest value of a size that nothing bounds: products of a batch, a square of tokens and a
-/// vocabulary of such sizes still fit into i64.
+/// The largest value of a size that nothing bounds.
 const MOST: u64 = 1 << 17;
+/// The largest batch where sizes up to [`MOST`] are too many elements.
+const MOST_BATCH: u64 = 1 << 10;
+/// How often [`MOST`] may be halved: 512 are left.
+const MOST_HALVED: u32 = 8;
 
 /// The range of each symbol by name, as far as nodes narrow it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ranges {
     by_name: BTreeMap<String, (u64, u64)>,
+    /// Steps by which sizes that nothing bounds are lower: that of batches, then halves of all.
+    lowered: u32,
 }
 
 impl Ranges {
     fn of(&self, name: &str) -> (u64, u64) {
-        self.by_name.get(name).copied().unwrap_or_else(|| first_range(name))
+        let most = self.most(name);
+        match self.by_name.get(name) {
+            Some((min, max)) => (*min, (*max).min(most.max(*min))),
+            None => first_range(name, most),
+        }
+    }
+
+    /// The largest value of a size that nothing bounds. Scores of attention are a batch of squares of tokens
+    /// for each head, and a tensor type has a limit on its elements.
+    fn most(&self, name: &str) -> u64 {
+        let most = MOST >> self.lowered.saturating_sub(1);
+        let is_batch = self.lowered > 0 && name.to_ascii_lowercase().contains("batch");
+        if is_batch { most.min(MOST_BATCH) } else { most }
+    }
+
+    /// Lowers the sizes that nothing bounds by a step; false if they are low already.
+    pub(crate) fn lower(&mut self) -> bool {
+        let is_possible = self.lowered <= MOST_HALVED;
+        self.lowered += u32::from(is_possible);
+        is_possible
     }
 
     /// Narrows the range so that `dim >= 0`, where one symbol decides that; false if it cannot be done.
@@ -58,9 +82,9 @@ fn line(dim: &Dim) -> Option<(SymbolId, i64, i64)> {
 }
 
 /// Sizes that count what came before may be 0.
-fn first_range(name: &str) -> (u64, u64) {
+fn first_range(name: &str, most: u64) -> (u64, u64) {
     let may_be_empty = name.to_ascii_lowercase().contains("past");
-    (u64::from(!may_be_empty), MOST)
+    (u64::from(!may_be_empty), most)
 }
 
 /// Declares what a dimension needs, and gives the size; `fallback` names one without a name.
@@ -154,5 +178,21 @@ mod tests {
         let b = size(&named("B"), "", &mut symbols, &ranges).unwrap();
         assert!(!ranges.demand_at_least_zero(&(&b - &s), &symbols));
         assert!(!ranges.demand_at_least_zero(&(&Dim::from(9) - &(&s * &s)), &symbols));
+    }
+
+    #[test]
+    fn batches_are_lowered_before_tokens() {
+        let mut ranges = Ranges::default();
+        let (symbols, mut table) = (&mut SymbolTable::default(), SymbolTable::default());
+        let s = size(&named("seq"), "", symbols, &ranges).unwrap();
+        assert!(ranges.demand_at_least_zero(&(&Dim::from(70_000) - &s), symbols));
+        assert!(ranges.lower());
+        assert_eq!((ranges.of("batch").1, ranges.of("n").1), (MOST_BATCH, MOST));
+        assert_eq!(ranges.of("seq"), (1, 70_000));
+        assert!(ranges.lower());
+        assert_eq!((ranges.of("batch").1, ranges.of("n").1), (MOST_BATCH, MOST / 2));
+        assert_eq!(ranges.of("seq"), (1, MOST / 2));
+        assert!((0..MOST_HALVED).map(|_| ranges.lower()).any(|is_lower| !is_lower));
+        assert!(size(&named("n"), "", &mut table, &ranges).is_ok());
     }
 }

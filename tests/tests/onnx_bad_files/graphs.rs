@@ -203,3 +203,19 @@ fn a_stored_index_that_is_no_number() {
         &["(Gather, opset 18, inputs f32[3, 2], i64[1])", "index 9 of an axis of 3"],
     );
 }
+
+/// Outputs that no version of the operator has.
+#[test]
+fn more_outputs_than_the_operator_has() {
+    let words = ["(Softmax, opset 18, inputs f32[batch, 2])", "2 outputs, expected at most 1"];
+    let more = |w: &mut Writer| w.graph.node[2].output.push("more".into());
+    assert_problem(&edited(more), &words);
+    let asked_for = |w: &mut Writer| {
+        more(w);
+        w.output("more");
+    };
+    assert_problem(&edited(asked_for), &words);
+    // One without a name is not asked for.
+    let model = edited(|w| w.graph.node[2].output.push(String::new()));
+    assert!(minuend_tests::onnx::run::import(prost_bytes(&model)).is_ok());
+}

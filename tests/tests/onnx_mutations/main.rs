@@ -24,7 +24,7 @@ use minuend_tests::runners::cpu;
 /// No file of a hundred kilobytes takes longer; one that is as it was exported takes milliseconds.
 const SLOWEST: Duration = Duration::from_secs(3);
 /// Most bytes that this program may hold: some copies of such files, of their graphs and of the plans.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 32 << 20;
 
 /// What became of damaged files.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl Outcomes {
             Ok(Some(Ok(()))) => self.compiled += 1,
             Ok(Some(Err(error))) => {
                 // What the importer lets through is a valid graph.
-                assert!(!error.is_empty() && !error.contains("verif"), "{}: {error}", what());
+                assert!(!error.is_empty() && !error.contains("not valid"), "{}: {error}", what());
                 self.refused_by_compiler += 1;
             }
         }
@@ -98,7 +98,7 @@ fn damaged_bytes() {
         let places = structure(&original);
         assert!(places.len() > 1000 && places.len() < original.len());
         let mut random = RandomValues::new(seed);
-        for round in 0..1500 {
+        for round in 0..800 {
             let mut bytes = original.clone();
             for _ in 0..=random.below(3) {
                 let at = random.pick(&places).min(bytes.len().saturating_sub(1));
@@ -129,7 +129,7 @@ fn damaged_graphs() {
     for (seed, (name, original)) in (100u64..).zip(files()) {
         let original = ModelProto::decode(original.as_slice()).unwrap();
         let mut random = RandomValues::new(seed);
-        for round in 0..400 {
+        for round in 0..300 {
             let mut model = original.clone();
             let mut edits = Vec::new();
             for _ in 0..=random.below(2) {

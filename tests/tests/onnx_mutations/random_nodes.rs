@@ -67,7 +67,7 @@ fn random_nodes() {
     let mut outcomes = Outcomes::default();
     let mut random = RandomValues::new(7);
     for op in operators() {
-        for round in 0..60 {
+        for round in 0..40 {
             let mut w = graph(&mut random, op);
             // What the operator gave is computed with.
             if random.once_in(3) {
@@ -79,7 +79,7 @@ fn random_nodes() {
             outcomes.add(w.bytes(), &|| format!("{op}, round {round}: {nodes:#?}"));
         }
     }
-    assert!(outcomes.compiled > 300 && outcomes.refused_by_importer > 300, "{outcomes:?}");
+    assert!(outcomes.compiled > 200 && outcomes.refused_by_importer > 200, "{outcomes:?}");
 }
 
 /// A graph of inputs, stored tensors, constants, and one node that reads some of them.

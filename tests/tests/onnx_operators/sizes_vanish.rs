@@ -190,3 +190,31 @@ fn sizes_of_data_are_refused() {
     assert!(problems[0].found.contains("computed from data"), "{}", problems[0]);
     assert!(problems[0].at.contains("f32[batch, 3], i64[1]"), "{}", problems[0]);
 }
+
+/// Scores of many heads and any number of tokens: sizes that nothing bounds get ranges in which the
+/// elements can be counted, batches first.
+#[test]
+fn scores_of_many_heads() {
+    for (dims, expected) in [
+        ("batch, 64, sequence, 8", [("batch", 1 << 10), ("sequence", 1 << 17)]),
+        ("s0, 64, s1, 8", [("s0", 1 << 15), ("s1", 1 << 15)]),
+        ("b, 1, s, 8", [("b", 1 << 17), ("s", 1 << 17)]),
+    ] {
+        let mut w = Writer::default();
+        let x = w.input("x", data_type::FLOAT, dims);
+        let perm = minuend_tests::onnx::writer::of_ints("perm", &[0, 1, 3, 2]);
+        let turned = w.node("Transpose", &[&x], &[perm]);
+        let scores = w.node("MatMul", &[&x, &turned], &[]);
+        w.output(&scores);
+        let model = imported(&w);
+        let symbols = model.graph().symbols();
+        let ranges: Vec<(&str, u64)> =
+            symbols.symbols().map(|(_, info)| (&*info.name, info.max)).collect();
+        assert_eq!(ranges, expected);
+    }
+    let mut w = Writer::default();
+    let x = w.input("x", data_type::FLOAT, "batch, 1099511627776, 1099511627776");
+    w.output_as("y", &x);
+    let error = import(w.bytes()).unwrap_err().to_string();
+    assert!(error.contains("more than 2^52 elements"), "{error}");
+}
