@@ -112,28 +112,18 @@ fn diff_attentions(model: &OnnxModel) -> usize {
     fused(model).0.op_counts().get("diff_attention").copied().unwrap_or(0)
 }
 
-/// Files whose attention the passes have to find, but for those left out.
-fn assert_found(but_for: &[&str]) {
-    let mut files = fixtures();
-    files.retain(|path| name(path).starts_with("diffv2_"));
+#[test]
+fn differential_attention_and_rotations_are_found_in_every_spelling() {
+    let files: Vec<PathBuf> =
+        fixtures().into_iter().filter(|path| name(path).starts_with("diffv2_")).collect();
     assert_eq!(files.len(), 4);
-    files.retain(|path| !but_for.contains(&name(path).as_str()));
-    let found: Vec<_> =
-        files.iter().map(|path| (name(path), diff_attentions(&open(path)))).collect();
-    let remarks = |path: &PathBuf| fused(&open(path)).1.remarks;
-    let remarks: Vec<_> = files.iter().flat_map(remarks).map(|r| r.to_string()).collect();
-    assert!(found.iter().all(|(_, count)| *count == 1), "{found:?}, {remarks:#?}");
-}
-
-#[test]
-fn differential_attention_is_found() {
-    assert_found(&["diffv2_slice_sdpa"]);
-}
-
-#[test]
-#[ignore = "recognize-attention reads no mask that is a choice between truth values"]
-fn differential_attention_is_found_in_every_spelling() {
-    assert_found(&[]);
+    for path in files {
+        let (graph, report) = fused(&open(&path));
+        let counts = graph.op_counts();
+        let count = |op: &str| counts.get(op).copied().unwrap_or(0);
+        let found = (count("diff_attention"), count("rope"), count("softmax"), count("attention"));
+        assert_eq!(found, (1, 2, 0, 0), "{}: {:#?}", name(&path), report.remarks);
+    }
 }
 
 /// Halves in place of neighbours: each pair's heads read different key/value groups, and the report

@@ -178,7 +178,6 @@ fn fused_norms_and_gates() {
 }
 
 #[test]
-#[ignore = "fold-constants evaluates small tables of cosines before fuse-rope sees the angles"]
 fn fused_rotations() {
     for config in configs() {
         let (count, remarks) = fused_counts(&config);
@@ -187,7 +186,6 @@ fn fused_rotations() {
 }
 
 #[test]
-#[ignore = "recognize-attention reads no mask that is a choice between numbers by position"]
 fn fused_attention() {
     for config in configs() {
         let (count, remarks) = fused_counts(&config);

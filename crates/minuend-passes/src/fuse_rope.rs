@@ -16,8 +16,10 @@ mod window;
 
 use minuend_ir::ops::{BinaryOp, Rope};
 use minuend_ir::{
-    DType, Dim, Emit, Emitted, Graph, NodeId, Op, Patch, PatchBuilder, TypeError, ValueId,
+    DType, Dim, Emit, Emitted, Graph, NodeId, Op, Patch, PatchBuilder, Shape, TypeError, ValueId,
 };
+
+use smallvec::SmallVec;
 
 use crate::pass::PassContext;
 use crate::rewrite::{RewritePass, Rewritten, Rule};
@@ -40,14 +42,19 @@ fn fuse(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
         Op::Binary(BinaryOp::Add | BinaryOp::Sub) | Op::Concat(_) | Op::Reshape(_)
     );
     let result = at.result(0);
-    if !may_end_here || !is_split_in_heads(graph, result) {
+    if !may_end_here {
         return Ok(None);
     }
-    let Some(rotation) = rotation(graph, result) else { return Ok(None) };
+    let shapes = split_in_heads(graph, result);
+    let found = shapes.into_iter().find_map(|shape| {
+        let rotation = rotation(graph, result, &shape)?;
+        Some((rotation, shape))
+    });
+    let Some((rotation, shape)) = found else { return Ok(None) };
     match recognized(graph, &rotation) {
         Ok((angle, theta)) => {
             let op = Rope { layout: rotation.layout, theta: theta.into() };
-            build(graph, result, &rotation.x, &angle.positions, op).map(Some)
+            build(graph, (result, &shape), &rotation.x, &angle.positions, op).map(Some)
         }
         Err(reason) => {
             cx.remark(graph, at, reason);
@@ -56,12 +63,27 @@ fn fuse(graph: &Graph, at: NodeId, cx: &mut PassContext) -> Rewritten {
     }
 }
 
-/// True for floats `[_, _, _, d]` with an even `d`.
-fn is_split_in_heads(graph: &Graph, value: ValueId) -> bool {
+/// The shapes `[_, _, _, d]` with an even `d` in which floats may have been rotated: their own, or that without
+/// an axis of size 1 which a reshape has put in (as groups of heads have it).
+fn split_in_heads(graph: &Graph, value: ValueId) -> SmallVec<[Shape; 2]> {
     let ty = graph.ty(value);
-    let features = ty.shape.get(3).and_then(Dim::as_const);
-    let is_paired = features.is_some_and(|features| features >= 2 && features % 2 == 0);
-    ty.dtype.is_float() && ty.rank() == 4 && is_paired
+    let features = ty.shape.last().and_then(Dim::as_const);
+    if !ty.dtype.is_float() || features.is_none_or(|d| d < 2 || d % 2 != 0) {
+        return SmallVec::new();
+    }
+    match (graph.def(value), ty.rank()) {
+        (_, 4) => SmallVec::from_iter([ty.shape.clone()]),
+        (Op::Reshape(_), 5) => {
+            let units = (0..4).filter(|axis| ty.shape[*axis].is(1));
+            let without = |axis| {
+                let mut shape = ty.shape.clone();
+                shape.remove(axis);
+                shape
+            };
+            units.map(without).collect()
+        }
+        _ => SmallVec::new(),
+    }
 }
 
 /// The angle and base of a rotation, or why it is not rotary position embedding.
@@ -83,9 +105,10 @@ fn recognized(graph: &Graph, rotation: &Rotation) -> Result<(Angle, f64), String
     Ok((angle, theta))
 }
 
+/// Replaces the result, which was rotated in that shape.
 fn build(
     graph: &Graph,
-    result: ValueId,
+    (result, shape): (ValueId, &Shape),
     x: &Source,
     positions: &Positions,
     op: Rope,
@@ -97,12 +120,13 @@ fn build(
     let indices = emit_positions(graph, &mut patch, positions)?;
     let x = match &x.features {
         Some(slice) => patch.slice(x.value, slice.clone())?,
-        None => reshaped(graph, &mut patch, x.value, &graph.ty(result).shape)?,
+        None => reshaped(graph, &mut patch, x.value, shape)?,
     };
     let x = patch.cast(x, storage.dtype)?;
     let x = patch.transpose(x, &order)?;
     let rotated = patch.value(Op::Rope(op), &[x, indices])?;
     let rotated = patch.transpose(rotated, &order)?;
+    let rotated = patch.reshape(rotated, &graph.ty(result).shape)?;
     storage.replace(&mut patch, rotated);
     Ok(patch.finish())
 }

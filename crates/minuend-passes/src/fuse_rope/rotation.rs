@@ -4,7 +4,7 @@
 //! it are followed up through sums, concatenations and layout ops to products of a table and a part of
 //! some value; which part decides.
 
-use minuend_ir::ops::{BinaryOp, RopeLayout, Slice, UnaryOp};
+use minuend_ir::ops::{BinaryOp, Reshape, RopeLayout, Slice, UnaryOp};
 use minuend_ir::view::View;
 use minuend_ir::{Dim, Graph, Op, Shape, ValueId};
 use smallvec::SmallVec;
@@ -46,18 +46,29 @@ impl Source {
     }
 }
 
-/// The rotation that a value `[_, _, _, d]` is the result of.
-pub(super) fn rotation(graph: &Graph, result: ValueId) -> Option<Rotation> {
+/// The rotation that a value, read as `shape` `[_, _, _, d]`, is the result of.
+pub(super) fn rotation(graph: &Graph, result: ValueId, shape: &Shape) -> Option<Rotation> {
     [RopeLayout::HalfSplit, RopeLayout::Interleaved]
         .into_iter()
-        .find_map(|layout| rotation_of(graph, result, layout))
+        .find_map(|layout| rotation_of(graph, result, shape, layout))
 }
 
-fn rotation_of(graph: &Graph, result: ValueId, layout: RopeLayout) -> Option<Rotation> {
-    let shape = &graph.ty(result).shape;
+fn rotation_of(
+    graph: &Graph,
+    result: ValueId,
+    shape: &Shape,
+    layout: RopeLayout,
+) -> Option<Rotation> {
     let [first, second] = members(layout, shape)?;
-    let first_rows = Member::of(graph, result, first.clone())?;
-    let second_rows = Member::of(graph, result, second.clone())?;
+    let in_result = |member: &Window| {
+        let member = member.clone();
+        if graph.ty(result).shape == *shape {
+            return member;
+        }
+        member.behind(Op::Reshape(Reshape { shape: shape.clone() }))
+    };
+    let first_rows = Member::of(graph, result, in_result(&first))?;
+    let second_rows = Member::of(graph, result, in_result(&second))?;
     let products = [first_rows.cos, first_rows.sin, second_rows.cos, second_rows.sin];
     let parts = [&first, &second, &second, &first];
     let (x, signs) = sources(graph, products.first()?, shape).into_iter().find_map(|x| {
