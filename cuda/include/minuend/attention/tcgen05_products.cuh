@@ -101,15 +101,17 @@ struct Tcgen05Products {
     // Scores of a block overwrite the weights of the block before. The product that reads those was
     // started before, hence behind the softmax: nobody else is at these columns.
     __device__ __forceinline__ void multiply_scores(int stage, int keys_at, bool is_last) const {
-        const MatrixDescriptor left = MatrixDescriptor::at(memory.queries(q.stage, stage));
-        const MatrixDescriptor right = MatrixDescriptor::at(memory.keys_values(keys_at));
+        const MatrixDescriptor left =
+            MatrixDescriptor::at(computed_here(memory.queries(q.stage, stage)));
+        const MatrixDescriptor right =
+            MatrixDescriptor::at(computed_here(memory.keys_values(keys_at)));
+        const u32 scores = computed_here(tensor) + Shape::scores_column(stage);
 #pragma unroll
         for (int step = 0; step < Shape::head_dim / tcgen05::product_depth; ++step) {
             // A row of a chunk holds four steps.
             const int chunk = step / 4;
             const int in_row = step % 4 * 32;
-            tcgen05::multiply(tensor + Shape::scores_column(stage),
-                              left.plus(chunk * Shape::q_chunk_bytes + in_row),
+            tcgen05::multiply(scores, left.plus(chunk * Shape::q_chunk_bytes + in_row),
                               right.plus(chunk * Shape::kv_chunk_bytes + in_row),
                               Shape::scores_instruction, step != 0);
         }
@@ -119,17 +121,26 @@ struct Tcgen05Products {
         }
     }
 
+    // Keeps the compiler from computing all descriptors in advance: they would take more registers
+    // than this thread has.
+    static __device__ __forceinline__ u32 computed_here(u32 value) {
+        asm volatile("" : "+r"(value));
+        return value;
+    }
+
     // The first block of a tile starts its sums anew.
     __device__ __forceinline__ void multiply_sums(int stage, int values_at, bool is_first) const {
         take_over_tensor_memory(memory.barrier(Memory::weights_full, stage), weighed.parity);
         take_over_tensor_memory(memory.barrier(Memory::sums_ready, stage), weighed.parity);
-        const MatrixDescriptor right = MatrixDescriptor::at(memory.keys_values(values_at))
-                                           .with_chunks_of(Shape::kv_chunk_bytes);
+        const MatrixDescriptor right =
+            MatrixDescriptor::at(computed_here(memory.keys_values(values_at)))
+                .with_chunks_of(Shape::kv_chunk_bytes);
+        const u32 weights = computed_here(tensor) + Shape::scores_column(stage);
         constexpr int step_columns = tcgen05::product_depth / 2;
 #pragma unroll
         for (int step = 0; step < Shape::block_keys / tcgen05::product_depth; ++step) {
             tcgen05::multiply(tensor + Shape::sums_column(stage),
-                              tensor + Shape::scores_column(stage) + step * step_columns,
+                              weights + step * step_columns,
                               right.plus(step * tcgen05::product_depth * Shape::row_bytes),
                               Shape::sums_instruction, !is_first || step != 0);
         }
