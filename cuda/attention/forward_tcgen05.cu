@@ -64,8 +64,8 @@ static_assert(Memory::bytes == SHARED_BYTES, "the launch gives what there is use
 // Registers of a thread by what it does. A multiprocessor has 512 for one thread of every four
 // warps.
 constexpr int softmax_registers = 184;
-constexpr int correction_registers = 80;
-constexpr int other_registers = 64;
+constexpr int correction_registers = 88;
+constexpr int other_registers = 56;
 static_assert(2 * softmax_registers + correction_registers + other_registers <= 512,
               "registers run out");
 

@@ -140,8 +140,9 @@ class Tcgen05Correction {
             }
             store(tile.token, tile.unit, tile.batch);
         } else {
-#pragma unroll
+#pragma unroll 1
             for (int stage = 0; stage < stages; ++stage) {
+                const float stage_factor = stage == 0 ? factor[0] : factor[1];
                 wait_for_staging();
 #pragma unroll
                 for (int column = 0; column < Shape::head_dim; column += moved) {
@@ -150,7 +151,7 @@ class Tcgen05Correction {
                     tcgen05::wait_for_loads(sums);
 #pragma unroll
                     for (int index = 0; index < moved; ++index) {
-                        sums[index] *= factor[stage];
+                        sums[index] *= stage_factor;
                     }
                     stage_columns(sums, column);
                 }
@@ -193,15 +194,16 @@ class Tcgen05Correction {
 
     // Writes 32 columns of this thread's row to the warp's shared memory.
     __device__ __forceinline__ void stage_columns(const float (&values)[moved], int column) const {
+        const u32 in_warp = computed_here(lane);
         const u32 row = memory.out(warp) + column / Shape::chunk_columns * Shape::out_chunk_bytes +
-                        lane * Shape::row_bytes;
-        const int first_vector = column % Shape::chunk_columns / 8;
+                        in_warp * Shape::row_bytes;
+        const u32 first_vector = column % Shape::chunk_columns / 8;
 #pragma unroll
         for (int vector = 0; vector < moved / 8; ++vector) {
             const float* from = values + 8 * vector;
             asm volatile(
                 "st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(
-                    row + ((first_vector + vector) ^ lane % 8) * 16),
+                    row + ((first_vector + vector) ^ in_warp % 8) * 16),
                 "r"(pack<Element>(from[0], from[1])), "r"(pack<Element>(from[2], from[3])),
                 "r"(pack<Element>(from[4], from[5])), "r"(pack<Element>(from[6], from[7]))
                 : "memory");

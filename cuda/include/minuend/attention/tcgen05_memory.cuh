@@ -107,6 +107,13 @@ struct Tcgen05Memory {
     }
 };
 
+// Keeps the compiler from computing in advance what depends on the value: descriptors and addresses
+// would take registers, of which some roles have few, through all of a loop.
+__device__ __forceinline__ u32 computed_here(u32 value) {
+    asm volatile("" : "+r"(value));
+    return value;
+}
+
 // Arrives for a warp once all its threads have come here.
 __device__ __forceinline__ void arrive_as_warp(u32 barrier) {
     __syncwarp();

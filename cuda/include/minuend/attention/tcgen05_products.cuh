@@ -121,13 +121,6 @@ struct Tcgen05Products {
         }
     }
 
-    // Keeps the compiler from computing all descriptors in advance: they would take more registers
-    // than this thread has.
-    static __device__ __forceinline__ u32 computed_here(u32 value) {
-        asm volatile("" : "+r"(value));
-        return value;
-    }
-
     // The first block of a tile starts its sums anew.
     __device__ __forceinline__ void multiply_sums(int stage, int values_at, bool is_first) const {
         take_over_tensor_memory(memory.barrier(Memory::weights_full, stage), weighed.parity);
