@@ -10,9 +10,7 @@ use crate::cuda::families::element;
 use crate::cuda::launch::{KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
-use crate::cuda::template::{
-    Define, KernelSpec, Needs, Opcode, Template, not_generated, present,
-};
+use crate::cuda::template::{Define, KernelSpec, Needs, Opcode, Template, not_generated, present};
 
 pub(super) const TEMPLATE: Template = Template {
     name: "attention/forward_tcgen05",

@@ -144,10 +144,7 @@ pub(super) fn works(
         return Ok(None);
     };
     let runs_here = limits.use_wgmma && TEMPLATE.needs.met_by(limits.arch);
-    if !runs_here
-        || !covers(problem)
-        || tuning.shared_bytes(layout) > limits.arch.shared_bytes
-    {
+    if !runs_here || !covers(problem) || tuning.shared_bytes(layout) > limits.arch.shared_bytes {
         return Ok(None);
     }
     let Some(maps) = maps(problem, layout, tuning) else { return Ok(None) };
