@@ -3,9 +3,9 @@
 //   out = softmax(scale q_0 k^T) v                                            STREAMS = 1
 //   out = softmax(scale q_0 k^T) v - sigmoid(lambda) softmax(scale q_1 k^T) v STREAMS = 2
 //
-// Thread blocks stay on their multiprocessor and take tile after tile. Warps have roles: one starts
-// copies, one starts products, four for each of two stages turn scores into weights, and four
-// correct sums and make the result. The approximate functions that serve are named one by one
+// Thread blocks stay on their multiprocessor and take tile after tile. Warps have roles: one
+// starts copies, one starts products, four for each of two stages turn scores into weights, and
+// four correct sums and make the result. The approximate functions that serve are named one by one
 // (ex2.approx, rcp.approx, lg2.approx): the file needs no option for fast arithmetic.
 #include "minuend/attention/tcgen05_copies.cuh"
 #include "minuend/attention/tcgen05_correction.cuh"
@@ -81,11 +81,11 @@ __device__ __forceinline__ void take_registers() {
 
 }  // namespace
 
-// q_map, k_map, v_map: Tcgen05Maps; out_map, lambda, queries: Tcgen05Result. lse: natural logarithms
-// of the sums of exponentials, [batch, query heads, queries], or null. score_scale: of the scores,
-// times log2(e), positive. keys, reach, window: VisibleKeys, with keys > 0. query_heads: of a batch;
-// group_units: those of a K/V head / TILE_HEADS. row_tiles, units, all_units, section: TileOrder.
-// The grid has at most one block for each tile.
+// q_map, k_map, v_map: Tcgen05Maps; out_map, lambda, queries: Tcgen05Result. lse: natural
+// logarithms of the sums of exponentials, [batch, query heads, queries], or null. score_scale: of
+// the scores, times log2(e), positive. keys, reach, window: VisibleKeys, with keys > 0.
+// query_heads: of a batch; group_units: those of a K/V head / TILE_HEADS. row_tiles, units,
+// all_units, section: TileOrder. The grid has at most one block for each tile.
 extern "C" __global__ void __launch_bounds__(Shape::threads, 1) attention_forward(
     const __grid_constant__ minuend::TensorMap q_map,
     const __grid_constant__ minuend::TensorMap k_map,
@@ -113,7 +113,10 @@ extern "C" __global__ void __launch_bounds__(Shape::threads, 1) attention_forwar
     __syncthreads();
     tcgen05::after_thread_sync();
     u32 tensor;
-    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(tensor) : "r"(memory.tensor_address()) : "memory");
+    asm volatile("ld.shared.b32 %0, [%1];"
+                 : "=r"(tensor)
+                 : "r"(memory.tensor_address())
+                 : "memory");
 
     const VisibleKeys visible{keys, reach, window};
     const TileTurns turns{{row_tiles, units, all_units, section}};

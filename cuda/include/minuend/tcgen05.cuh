@@ -1,16 +1,18 @@
 // Matrix products whose sums live in tensor memory (tcgen05), of one thread block.
 //
-// Tensor memory has 128 lanes of 512 columns of 32 bits. An address is lane << 16 | column. Row r of
-// a product of 128 rows is lane r; its column c is column c of the sums. A left operand in tensor
-// memory has two neighbouring elements of 16 bits of the summed axis in a column, the first in the
-// low half. Warp w of a thread block reaches lanes 32 (w % 4) to 32 (w % 4) + 31 and no others.
+// Tensor memory has 128 lanes of 512 columns of 32 bits. An address is lane << 16 | column. Row r
+// of a product of 128 rows is lane r; its column c is column c of the sums. A left operand in
+// tensor memory has two neighbouring elements of 16 bits of the summed axis in a column, the first
+// in the low half. Warp w of a thread block reaches lanes 32 (w % 4) to 32 (w % 4) + 31 and no
+// others.
 //
 // One thread starts products. They run behind its back, in the order in which it started them.
 // Everybody else is told of their end by a barrier (commit).
 //
-// Order between threads. What a thread did with tensor memory comes before what another does if the
-// first calls before_thread_sync, both meet at a barrier, and the other calls after_thread_sync. A
-// load or a store is done only behind its wait; commit orders like before_thread_sync.
+// Order between threads. What a thread did with tensor memory comes before what another does if
+// the first calls before_thread_sync, both meet at a barrier, and the other calls
+// after_thread_sync. A load or a store is done only behind its wait; commit orders like
+// before_thread_sync.
 //
 // Tiles in shared memory are chunks of 64 elements, 128 bytes, of every row, with the 16-byte
 // pieces of a row exchanged as Swizzle::Bytes128 says; a chunk starts at a multiple of 1024 bytes.
@@ -30,8 +32,8 @@ constexpr int product_depth = 16;
 // The first lane that a warp reaches, as part of an address.
 __device__ __forceinline__ u32 first_lane(int warp) { return u32(warp % 4 * warp_lanes) << 16; }
 
-// Takes all of tensor memory; its address goes to shared memory. A warp calls it, and the same warp
-// gives it back.
+// Takes all of tensor memory; its address goes to shared memory. A warp calls it, and the same
+// warp gives it back.
 __device__ __forceinline__ void allocate(u32 address_to) {
     asm volatile("tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32 [%0], %1;" ::"r"(
                      address_to),
@@ -54,8 +56,8 @@ __device__ __forceinline__ void after_thread_sync() {
     asm volatile("tcgen05.fence::after_thread_sync;" ::: "memory");
 }
 
-// A tile in shared memory as a product is told of it. Addresses within a tile are reached by adding
-// to the low word: they count 16 bytes, and the high word is the same for all tiles.
+// A tile in shared memory as a product is told of it. Addresses within a tile are reached by
+// adding to the low word: they count 16 bytes, and the high word is the same for all tiles.
 struct MatrixDescriptor {
     u32 low;
 

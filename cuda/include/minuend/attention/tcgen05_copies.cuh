@@ -10,8 +10,8 @@
 
 namespace minuend {
 
-// Tensors of axes columns, tokens, heads, batches, with boxes of 64 columns: 128 queries of a head,
-// or a block of keys.
+// Tensors of axes columns, tokens, heads, batches, with boxes of 64 columns: 128 queries of a
+// head, or a block of keys.
 struct Tcgen05Maps {
     const TensorMap& q;
     const TensorMap& k;

@@ -186,7 +186,8 @@ class Tcgen05Correction {
         return value;
     }
 
-    // Until the copy engine has read what this warp stored before. One of its threads started that.
+    // Until the copy engine has read what this warp stored before. One of its threads started
+    // that.
     __device__ __forceinline__ void wait_for_staging() const {
         wait_for_reads_of_stores();
         __syncwarp();

@@ -14,8 +14,8 @@ struct Phase {
     __device__ __forceinline__ void advance() { parity ^= 1; }
 };
 
-// Rings of keys and values and of queries, the result on its way out, notes from the softmax to the
-// correction, and barriers. What is copied starts at a multiple of 1024 bytes.
+// Rings of keys and values and of queries, the result on its way out, notes from the softmax to
+// the correction, and barriers. What is copied starts at a multiple of 1024 bytes.
 template <class Shape>
 struct Tcgen05Memory {
     // Keys of a block, then its values, then keys of the next.
@@ -29,14 +29,16 @@ struct Tcgen05Memory {
         scores_full,
         // Weights have taken the place of the scores. The softmax arrives, the products wait.
         weights_full,
-        // Sums of weighted values have taken in a block. The products arrive, the correction waits.
+        // Sums of weighted values have taken in a block. The products arrive, the correction
+        // waits.
         sums_full,
         // Sums may be added to, or overwritten at the start of a tile. The correction arrives, the
         // products wait.
         sums_ready,
         // A note is written. The softmax arrives, the correction waits.
         note_full,
-        // The note has been read. The correction arrives, the softmax waits, with the other parity.
+        // The note has been read. The correction arrives, the softmax waits, with the other
+        // parity.
         note_empty,
         stage_barriers,
     };
@@ -107,8 +109,8 @@ struct Tcgen05Memory {
     }
 };
 
-// Keeps the compiler from computing in advance what depends on the value: descriptors and addresses
-// would take registers, of which some roles have few, through all of a loop.
+// Keeps the compiler from computing in advance what depends on the value: descriptors and
+// addresses would take registers, of which some roles have few, through all of a loop.
 __device__ __forceinline__ u32 computed_here(u32 value) {
     asm volatile("" : "+r"(value));
     return value;

@@ -1,8 +1,8 @@
 // The thread that starts products.
 //
-// Of a block of keys, in the order in which they run: the sums of stage 0, the scores of stage 0 for
-// the next block, the sums of stage 1, the scores of stage 1. So a stage has scores to weigh while
-// the tensor cores work for the other.
+// Of a block of keys, in the order in which they run: the sums of stage 0, the scores of stage 0
+// for the next block, the sums of stage 1, the scores of stage 1. So a stage has scores to weigh
+// while the tensor cores work for the other.
 #pragma once
 
 #include "minuend/attention/forward_tiles.cuh"
@@ -98,8 +98,8 @@ struct Tcgen05Products {
         tcgen05::commit(memory.key_value_ring().empty(position.stage));
     }
 
-    // Scores of a block overwrite the weights of the block before. The product that reads those was
-    // started before, hence behind the softmax: nobody else is at these columns.
+    // Scores of a block overwrite the weights of the block before. The product that reads those
+    // was started before, hence behind the softmax: nobody else is at these columns.
     __device__ __forceinline__ void multiply_scores(int stage, int keys_at, bool is_last) const {
         const MatrixDescriptor left =
             MatrixDescriptor::at(computed_here(memory.queries(q.stage, stage)));

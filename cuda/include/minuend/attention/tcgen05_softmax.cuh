@@ -13,9 +13,9 @@
 
 namespace minuend {
 
-// A row of scores. Exponents are taken relative to a score that need not be the largest: it follows
-// the largest only when weights would exceed 2^8, which is rare behind the first block. Sums of
-// weighted values then mostly stay as they are.
+// A row of scores. Exponents are taken relative to a score that need not be the largest: it
+// follows the largest only when weights would exceed 2^8, which is rare behind the first block.
+// Sums of weighted values then mostly stay as they are.
 struct LazyRow {
     // In units of log 2.
     static constexpr float most_growth = 8.0f;
@@ -75,8 +75,8 @@ class Tcgen05Softmax {
           stage(stage),
           scores(tensor + tcgen05::first_lane(warp) + stage * block_keys) {}
 
-    // All tiles. lse: natural logarithms of the sums of exponentials, [batch, query heads, queries],
-    // or null.
+    // All tiles. lse: natural logarithms of the sums of exponentials, [batch, query heads,
+    // queries], or null.
     __device__ __forceinline__ void run(TileTurns turns, float* lse, int queries,
                                         int query_heads) {
         ForwardTile tile;
@@ -165,8 +165,8 @@ class Tcgen05Softmax {
         return part[0] + part[1] + (part[2] + part[3]);
     }
 
-    // Tells the correction a row's number: what its sums shrink by before they take in a block, and
-    // the sum of weights at the end of a tile.
+    // Tells the correction a row's number: what its sums shrink by before they take in a block,
+    // and the sum of weights at the end of a tile.
     __device__ __forceinline__ void leave_note(float value) {
         wait(memory.barrier(Memory::note_empty, stage), noted.parity ^ 1);
         noted.advance();
