@@ -38,7 +38,7 @@ fn session(device: &dyn Device) -> Session {
 fn for_each_device(check: impl Fn(&dyn Device)) {
     for subject in subjects(&[], &[]).unwrap() {
         match &subject.opened {
-            Ok(device) if subject.variant == "plain" || subject.variant == "wgmma" => {
+            Ok(device) if matches!(&*subject.variant, "plain" | "tcgen05" | "wgmma") => {
                 check(&**device)
             }
             Ok(_) => {}

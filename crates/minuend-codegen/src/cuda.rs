@@ -31,6 +31,6 @@ pub use overlap::Overlap;
 pub use select::{copies, works};
 pub use signature::{Parameter, parameters};
 pub use target::CudaTarget;
-pub use template::{Define, KernelSource, KernelSpec, Needs, Template, specialise};
+pub use template::{Define, KernelSource, KernelSpec, Needs, Opcode, Template, specialise};
 pub use templates::{headers, template, templates};
 pub use tensor_map::{Promotion, Swizzle, TensorMap};

@@ -46,6 +46,8 @@ impl Default for CudaOptions {
 /// A family of kernels, chosen by what a GPU is capable of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
+    /// Products with sums in tensor memory: Blackwell with compute capability 10.
+    Tcgen05,
     /// Products of warpgroups and the bulk copy engine: Hopper.
     Wgmma,
     /// Products of warps: every GPU. The very kernels that GPUs without warpgroups run.
@@ -54,11 +56,12 @@ pub enum Variant {
 
 impl Variant {
     /// Every variant, the most special one first.
-    pub const ALL: [Variant; 2] = [Variant::Wgmma, Variant::MmaSync];
+    pub const ALL: [Variant; 3] = [Variant::Tcgen05, Variant::Wgmma, Variant::MmaSync];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            Variant::Tcgen05 => "tcgen05",
             Variant::Wgmma => "wgmma",
             Variant::MmaSync => "mma-sync",
         }
@@ -78,6 +81,7 @@ impl Variant {
         };
         match (self, arch) {
             (_, None) => Some(format!("compute capability {major}.{minor}, expected 8.0 or later")),
+            (Variant::Tcgen05, Some(arch)) => has(arch.has_tcgen05),
             (Variant::Wgmma, Some(arch)) => has(arch.has_wgmma),
             (Variant::MmaSync, Some(_)) => None,
         }
@@ -144,6 +148,7 @@ impl CudaDevice {
             multiprocessors: gpu.description.multiprocessors,
             has_blas: products.is_ok(),
             use_wgmma: gpu.arch.has_wgmma && options.variant != Some(Variant::MmaSync),
+            use_tcgen05: gpu.arch.has_tcgen05 && options.variant != Some(Variant::MmaSync),
             overlap: gpu.arch.has_tma && options.overlap,
         };
         let target = CudaTarget::new(limits.clone());
@@ -182,12 +187,16 @@ impl Device for CudaDevice {
 
     fn refuse_variant(&self, reason: &str) -> bool {
         let mut limits = self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        if !limits.use_wgmma {
+        let (refused, left) = if limits.use_tcgen05 {
+            (Variant::Tcgen05, CudaLimits { use_tcgen05: false, ..(**limits).clone() })
+        } else if limits.use_wgmma {
+            (Variant::Wgmma, CudaLimits { use_wgmma: false, ..(**limits).clone() })
+        } else {
             return false;
-        }
-        *limits = Arc::new(CudaLimits { use_wgmma: false, ..(**limits).clone() });
+        };
+        *limits = Arc::new(left);
         drop(limits);
-        self.shared.note(format!("variant {} is not used: {reason}", Variant::Wgmma.name()));
+        self.shared.note(format!("variant {} is not used: {reason}", refused.name()));
         true
     }
 

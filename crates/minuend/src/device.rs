@@ -71,6 +71,9 @@ fn gpu_info(gpu: &GpuDescription) -> DeviceInfo {
     };
     let kernels = match arch {
         None => "none: compute capability 8.0 or later is needed",
+        Some(arch) if arch.has_tcgen05 => {
+            "attention by tcgen05 and TMA (compiled and modelled, never run), decode by TMA"
+        }
         Some(arch) if arch.has_wgmma => "attention by wgmma and TMA, decode by TMA",
         Some(arch) if arch.has_tma => "attention by mma.sync, decode by TMA",
         Some(_) => "attention by mma.sync, decode by cp.async",

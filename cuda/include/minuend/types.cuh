@@ -20,6 +20,12 @@ struct alignas(2) f16 {
     u16 bits;
 };
 
+template <typename T>
+constexpr bool is_bf16 = false;
+
+template <>
+constexpr bool is_bf16<bf16> = true;
+
 // Sizes of up to six axes; those behind the last are 1.
 struct Axes {
     int at[6];

@@ -73,12 +73,6 @@ struct MatrixDescriptor {
     __device__ __forceinline__ u64 bits() const { return u64(1u << 30 | 1024u >> 4) << 32 | low; }
 };
 
-template <typename T>
-constexpr bool is_bf16 = false;
-
-template <>
-constexpr bool is_bf16<bf16> = true;
-
 // Products of N columns.
 template <int N>
 struct WarpgroupProduct;

@@ -25,7 +25,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 
 /// The only one of the CPU, the least and the most that an adapter has, and those of CUDA: between them
 /// they choose every kernel. `minuend conform` goes through all.
-const VARIANTS: [&str; 4] = ["plain", "cooperative-matrix", "wgmma", "mma-sync"];
+const VARIANTS: [&str; 5] = ["plain", "cooperative-matrix", "tcgen05", "wgmma", "mma-sync"];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

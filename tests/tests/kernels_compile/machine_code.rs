@@ -1,10 +1,11 @@
 //! The opcodes of compiled kernels, as the disassembler spells them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
+use minuend_codegen::cuda::Opcode;
 use minuend_runtime_cuda::DIRECTORIES_VARIABLE;
 
 /// The program `nvdisasm`.
@@ -39,33 +40,47 @@ impl Disassembler {
     }
 }
 
-/// The opcodes of a listing with their modifiers: `HMMA.16816.F32`. An instruction is
-/// `/*0170*/  @!P0 LDG.E R2, desc[UR4][R2.64] ;`.
-fn opcodes(listing: &str) -> BTreeSet<&str> {
-    let mut opcodes = BTreeSet::new();
+/// The opcodes of a listing with their modifiers, `HMMA.16816.F32`, and how often they stand there. An
+/// instruction is `/*0170*/  @!P0 LDG.E R2, desc[UR4][R2.64] ;`.
+fn opcodes(listing: &str) -> BTreeMap<&str, usize> {
+    let mut opcodes = BTreeMap::new();
     for line in listing.lines() {
         let Some((_, instruction)) = line.split_once("*/") else { continue };
         let mut words = instruction.split_whitespace().skip_while(|word| word.starts_with('@'));
         let opcode = words.next().map(|word| word.trim_end_matches(';'));
         let is_opcode = |word: &&str| word.starts_with(|first: char| first.is_ascii_uppercase());
-        opcodes.extend(opcode.filter(is_opcode));
+        if let Some(opcode) = opcode.filter(is_opcode) {
+            *opcodes.entry(opcode).or_default() += 1;
+        }
     }
     opcodes
 }
 
-/// Expected opcodes that are not there, and accesses to memory of a thread's own.
-pub(crate) fn faults(listing: &str, expected: &[&str]) -> Vec<String> {
+/// Rules that are broken, and accesses to memory of a thread's own.
+pub(crate) fn faults(listing: &str, rules: &[Opcode]) -> Vec<String> {
     let found = opcodes(listing);
     let mut faults = Vec::new();
     for opcode in
-        found.iter().filter(|opcode| opcode.starts_with("LDL") || opcode.starts_with("STL"))
+        found.keys().filter(|opcode| opcode.starts_with("LDL") || opcode.starts_with("STL"))
     {
         faults.push(format!("{opcode}: values lie in local memory"));
     }
-    for opcode in expected {
-        if !found.iter().any(|found| found.starts_with(opcode)) {
-            let list: Vec<&str> = found.iter().copied().collect();
-            faults.push(format!("no {opcode} among {}", list.join(" ")));
+    let count = |opcode: &str| -> usize {
+        found.iter().filter(|(found, _)| found.starts_with(opcode)).map(|(_, count)| count).sum()
+    };
+    for rule in rules {
+        match *rule {
+            Opcode::Present(opcode) if count(opcode) == 0 => {
+                let list: Vec<&str> = found.keys().copied().collect();
+                faults.push(format!("no {opcode} among {}", list.join(" ")));
+            }
+            Opcode::Count(opcode, expected) if count(opcode) != expected => {
+                faults.push(format!("{} of {opcode}, expected {expected}", count(opcode)));
+            }
+            Opcode::Absent(opcode) if count(opcode) > 0 => {
+                faults.push(format!("{} of {opcode}, expected none", count(opcode)));
+            }
+            Opcode::Present(_) | Opcode::Count(..) | Opcode::Absent(_) => {}
         }
     }
     faults
@@ -82,20 +97,28 @@ const LISTING: &str = "
 ";
 
 pub(crate) fn trials() -> Vec<Trial> {
+    use Opcode::{Absent, Count, Present};
     let trial = |name: &str,
                  listing: &'static str,
-                 expected: &'static [&str],
+                 rules: &'static [Opcode],
                  faults_of: &'static [&str]| {
         Trial::test(format!("code: {name}"), move || {
-            let found = faults(listing, expected);
+            let found = faults(listing, rules);
             let is_same = found.len() == faults_of.len()
                 && found.iter().zip(faults_of).all(|(found, expected)| found.contains(expected));
             if is_same { Ok(()) } else { Err(format!("{found:?}, expected {faults_of:?}").into()) }
         })
     };
     vec![
-        trial("opcodes and local memory", LISTING, &["HMMA.16816.F32", "LDC"], &["STL.64"]),
-        trial("a missing opcode", LISTING, &["HGMMA"], &["STL.64", "no HGMMA among"]),
-        trial("an empty listing", "", &["EXIT"], &["no EXIT"]),
+        trial(
+            "opcodes and local memory",
+            LISTING,
+            &[Present("HMMA.16816.F32"), Present("LDC"), Count("EXIT", 1), Absent("HGMMA")],
+            &["STL.64"],
+        ),
+        trial("a missing opcode", LISTING, &[Present("HGMMA")], &["STL.64", "no HGMMA among"]),
+        trial("a wrong count", LISTING, &[Count("HMMA", 2)], &["STL.64", "1 of HMMA, expected 2"]),
+        trial("a forbidden opcode", LISTING, &[Absent("HMMA")], &["STL.64", "1 of HMMA"]),
+        trial("an empty listing", "", &[Present("EXIT")], &["no EXIT"]),
     ]
 }

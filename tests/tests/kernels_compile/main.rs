@@ -15,15 +15,25 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use minuend_codegen::cuda::{
-    ARCHES, Arch, Define, KernelSource, KernelSpec, Template, specialise, templates,
+    ARCHES, Arch, Define, KernelSource, KernelSpec, Needs, Opcode, Template, specialise, templates,
 };
 use minuend_runtime_cuda::nvrtc::{Nvrtc, NvrtcError};
 
 use machine_code::Disassembler;
 
-/// Architectures that stand for all: the oldest, the one with every engine, and the newest without products of
-/// warpgroups.
-const COMPILED_FOR: [&str; 3] = ["sm_80", "sm_90a", "sm_120a"];
+/// Architectures that stand for all: the oldest, those whose products are of warpgroups and in tensor memory,
+/// and the newest without either.
+const COMPILED_FOR: [&str; 4] = ["sm_80", "sm_90a", "sm_100a", "sm_120a"];
+
+/// Another one with tensor memory. What does not need that is the same as for the first.
+const ALSO_TENSOR_MEMORY: &str = "sm_103a";
+
+/// True if a file's rows are compiled for the architecture.
+fn is_compiled(template: &Template, arch: &Arch) -> bool {
+    let is_listed = COMPILED_FOR.contains(&arch.compiler_name)
+        || (arch.compiler_name == ALSO_TENSOR_MEMORY && template.needs == Needs::Tcgen05);
+    is_listed && template.needs.met_by(arch)
+}
 
 /// To be quick, each first of so many rows; `-- --include-ignored` compiles all, as CI does.
 const SAMPLE: usize = 3;
@@ -65,8 +75,8 @@ fn with_compiler(compiler: Nvrtc) -> Vec<Trial> {
     }
     let check = Check { compiler, disassembler };
     let mut trials = faults_are_found(&check);
-    for arch in ARCHES.iter().filter(|arch| COMPILED_FOR.contains(&arch.compiler_name)) {
-        for template in templates().filter(|template| template.needs.met_by(arch)) {
+    for arch in ARCHES {
+        for template in templates().filter(|template| is_compiled(template, arch)) {
             let chosen = (template.rows)().into_iter().filter(|spec| !is_for_larger(spec, arch));
             for (row, spec) in chosen.enumerate() {
                 let check = check.clone();
@@ -98,7 +108,7 @@ impl Check {
     }
 
     /// Everything that is wrong with a kernel that compiles.
-    fn faults(&self, source: &KernelSource, opcodes: &[&str]) -> Result<Vec<String>, Failed> {
+    fn faults(&self, source: &KernelSource, opcodes: &[Opcode]) -> Result<Vec<String>, Failed> {
         let compiled = self.compiler.compile(source, true)?;
         let mut faults = compiler_log::faults(&compiled.log, source.entry, MOST_STATIC_SHARED);
         // Without spills and stack frames there is no local memory: the code of a sound kernel is read for
@@ -166,7 +176,7 @@ extern "C" __global__ void kernel(float* y) {
 
 /// That the faults that this program looks for are found.
 fn faults_are_found(check: &Check) -> Vec<Trial> {
-    let trial = |name: &str, text, opcodes: &'static [&'static str], expected: &'static [&str]| {
+    let trial = |name: &str, text, opcodes: &'static [Opcode], expected: &'static [&str]| {
         let check = check.clone();
         Trial::test(format!("finds {name}"), move || {
             let found = match check.faults(&source(text), opcodes) {
@@ -197,8 +207,9 @@ fn faults_are_found(check: &Check) -> Vec<Trial> {
         ),
     ];
     if check.disassembler.is_some() {
-        trials.push(trial("opcodes", SOUND, &["FADD", "LDG.E"], &[]));
-        trials.push(trial("missing opcodes", SOUND, &["FADD", "HMMA"], &["no HMMA"]));
+        let floats = &[Opcode::Present("FADD"), Opcode::Present("LDG.E"), Opcode::Absent("HMMA")];
+        trials.push(trial("opcodes", SOUND, floats, &[]));
+        trials.push(trial("missing opcodes", SOUND, &[Opcode::Present("HMMA")], &["no HMMA"]));
         trials.push(trial("local memory", SPILLING, &[], &["STL", "LDL"]));
     }
     trials

@@ -59,6 +59,8 @@ fn kernels_are_shown_without_a_gpu() {
     // Nothing is left to be included.
     assert!(!cuda.contains("#include") && !cuda.contains("#pragma once"));
     assert!(kernels("cuda-sm80", &[]).contains("// attention/forward_mma "));
+    let blackwell = kernels("cuda-sm100a", &[]);
+    assert!(blackwell.contains("// attention/forward_tcgen05 "), "{blackwell}");
     assert!(kernels("wgsl", &[]).contains("@compute"));
 
     let directory = tempfile::tempdir().unwrap();

@@ -17,6 +17,8 @@ pub struct Arch {
     pub multiprocessors: u32,
     /// Matrix products of warpgroups, from shared memory (`wgmma`).
     pub has_wgmma: bool,
+    /// Matrix products that one thread starts, with sums in tensor memory (`tcgen05`).
+    pub has_tcgen05: bool,
     /// The bulk tensor copy engine and its barriers (TMA, `mbarrier`), clusters, and programmatic
     /// dependent launch.
     pub has_tma: bool,
@@ -32,8 +34,8 @@ pub static ARCHES: &[Arch] = &[
     arch("cuda-sm87", "sm_87", (8, 7), 163, 16),
     arch("cuda-sm89", "sm_89", (8, 9), 99, 128),
     Arch { has_wgmma: true, ..arch("cuda-sm90a", "sm_90a", (9, 0), 227, 132) },
-    arch("cuda-sm100a", "sm_100a", (10, 0), 227, 148),
-    arch("cuda-sm103a", "sm_103a", (10, 3), 227, 148),
+    Arch { has_tcgen05: true, ..arch("cuda-sm100a", "sm_100a", (10, 0), 227, 148) },
+    Arch { has_tcgen05: true, ..arch("cuda-sm103a", "sm_103a", (10, 3), 227, 148) },
     arch("cuda-sm110a", "sm_110a", (11, 0), 227, 20),
     arch("cuda-sm120a", "sm_120a", (12, 0), 99, 170),
     arch("cuda-sm121a", "sm_121a", (12, 1), 99, 48),
@@ -56,6 +58,7 @@ const fn arch(
         shared_bytes,
         multiprocessors,
         has_wgmma: false,
+        has_tcgen05: false,
         has_tma,
     }
 }

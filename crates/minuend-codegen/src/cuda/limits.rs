@@ -13,6 +13,8 @@ pub struct CudaLimits {
     pub has_blas: bool,
     /// Kernels of warpgroups may be used where the architecture has them.
     pub use_wgmma: bool,
+    /// Kernels with sums in tensor memory may be used where the architecture has it.
+    pub use_tcgen05: bool,
     /// Kernels that can begin while the one in front of them runs do so, on architectures that have
     /// programmatic dependent launch.
     pub overlap: bool,
@@ -27,6 +29,7 @@ impl CudaLimits {
             multiprocessors,
             has_blas: true,
             use_wgmma: arch.has_wgmma,
+            use_tcgen05: arch.has_tcgen05,
             overlap: arch.has_tma,
         }
     }

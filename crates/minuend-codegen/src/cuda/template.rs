@@ -99,6 +99,8 @@ pub enum Needs {
     Tma,
     /// [`Arch::has_wgmma`].
     Wgmma,
+    /// [`Arch::has_tcgen05`].
+    Tcgen05,
 }
 
 impl Needs {
@@ -108,6 +110,7 @@ impl Needs {
             Needs::Nothing => true,
             Needs::Tma => arch.has_tma,
             Needs::Wgmma => arch.has_wgmma,
+            Needs::Tcgen05 => arch.has_tcgen05,
         }
     }
 }
@@ -130,9 +133,25 @@ pub struct Template {
     /// A specification for every combination of parameters that is chosen somewhere, or a sample that
     /// takes every branch of the file where combinations are without number.
     pub rows: fn() -> Vec<KernelSpec>,
-    /// Opcodes that the machine code must contain, as the disassembler spells their beginning:
-    /// `HGMMA.64x128x16`, `UTMALDG`.
-    pub opcodes: fn(&KernelSpec) -> Vec<&'static str>,
+    /// What the machine code must contain and what it must not.
+    pub opcodes: fn(&KernelSpec) -> Vec<Opcode>,
+}
+
+/// A rule for the machine code of a kernel. Opcodes are as the disassembler spells their beginning:
+/// `HGMMA.64x128x16`, `UTMALDG`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    /// There are instructions with this opcode.
+    Present(&'static str),
+    /// There are so many of them.
+    Count(&'static str, usize),
+    /// There are none.
+    Absent(&'static str),
+}
+
+/// For templates that expect opcodes in any number.
+pub(crate) fn present<const N: usize>(opcodes: [&'static str; N]) -> Vec<Opcode> {
+    opcodes.into_iter().map(Opcode::Present).collect()
 }
 
 /// For templates without a generated part.
@@ -141,7 +160,7 @@ pub(crate) fn not_generated(_: &KernelSpec) -> Result<Option<String>, CudaError>
 }
 
 /// For templates from which no opcode is expected.
-pub(crate) fn no_opcodes(_: &KernelSpec) -> Vec<&'static str> {
+pub(crate) fn no_opcodes(_: &KernelSpec) -> Vec<Opcode> {
     Vec::new()
 }
 

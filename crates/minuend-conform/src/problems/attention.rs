@@ -95,6 +95,9 @@ fn tiles() -> Vec<(Size, AttentionShape)> {
     let queries_before_keys = AttentionShape { tokens: 300, past: 200, mask: Mask::Full, ..base };
     shapes.push((Size::Large, queries_before_keys));
     shapes.push((Size::Large, AttentionShape { mask: Mask::Causal, ..queries_before_keys }));
+    // More tiles than a GPU has multiprocessors: thread blocks take one after the other.
+    let many = AttentionShape { batch: 24, heads: 8, group: 4, tokens: 17, past: 150, ..base };
+    shapes.push((Size::Large, many));
     // Rows of heads that share keys and values fill a tile differently with each of these.
     for (heads, group) in [(1, 1), (2, 1), (4, 4), (8, 8), (8, 4), (3, 1)] {
         for (batch, tokens) in [(1, 17), (2, 1), (3, 33)] {

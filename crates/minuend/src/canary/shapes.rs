@@ -46,6 +46,8 @@ const TABLE: usize = 17;
 const LONGEST_ROW: usize = 8192;
 /// Tokens in front of a decoded one: more than one workgroup of a split attention takes.
 const PAST: usize = 132;
+/// Tokens in front of a prompt: with it, more than two blocks of keys of a kernel of many queries.
+const PROMPT_PAST: usize = 250;
 /// Query rows of one K/V head that are many.
 const MANY_ROWS: usize = 72;
 /// The largest window: it must hide some of the keys.
@@ -325,5 +327,5 @@ fn attention(q: &[Dim], k: &[Dim], v: &[Dim], is_paired: bool) -> Option<Vec<Vec
         }
         shapes
     };
-    Some(vec![case(groups.min(2), 1, PAST), case(1, 1 + MANY_ROWS / each, 20)])
+    Some(vec![case(groups.min(2), 1, PAST), case(1, 1 + MANY_ROWS / each, PROMPT_PAST)])
 }

@@ -20,20 +20,6 @@ __device__ __forceinline__ void store_matrices(u32 row_address, const u32 (&from
                  : "memory");
 }
 
-// Approximations with relative errors of about 2^-22, far below the rounding of a result of 16
-// bits; exact functions may be calls, which must not happen while products are in flight.
-__device__ __forceinline__ float reciprocal_approx(float x) {
-    float y;
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
-__device__ __forceinline__ float log2_approx(float x) {
-    float y;
-    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 template <class Shape>
 struct ForwardResult {
     using Element = typename Shape::Element;

@@ -13,12 +13,6 @@
 
 namespace minuend {
 
-__device__ __forceinline__ float log2_approx(float x) {
-    float y;
-    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 // Below every score, and finite even when scaled: a part that sees no key keeps it, and has weight 0.
 constexpr float no_score = -1.0e30f;
 

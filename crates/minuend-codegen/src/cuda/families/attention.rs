@@ -4,8 +4,10 @@
 //! thread block reads once, and the difference of their normalised outputs.
 
 mod decode;
+mod forward;
 mod forward_mma;
 mod forward_simt;
+mod forward_tcgen05;
 mod forward_wgmma;
 mod problem;
 
@@ -23,6 +25,7 @@ pub(crate) const TEMPLATES: &[Template] = &[
     decode::TILES_ASYNC,
     decode::TILES_WGMMA,
     decode::SIMT,
+    forward_tcgen05::TEMPLATE,
     forward_wgmma::TEMPLATE,
     forward_mma::TEMPLATE,
     forward_simt::TEMPLATE,
@@ -47,6 +50,9 @@ pub(crate) fn diff_attention(
 /// The first kernel that covers the launch, best first.
 fn works(problem: &Problem<'_>, limits: &CudaLimits) -> Result<Works, CudaError> {
     if let Some(works) = decode::works(problem, limits)? {
+        return Ok(works);
+    }
+    if let Some(works) = forward_tcgen05::works(problem, limits)? {
         return Ok(works);
     }
     if let Some(works) = forward_wgmma::works(problem, limits)? {

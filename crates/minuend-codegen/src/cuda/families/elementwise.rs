@@ -15,7 +15,7 @@ use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
 use crate::cuda::target::MAX_OPERANDS;
-use crate::cuda::template::{Define, KernelSpec, Needs, Template};
+use crate::cuda::template::{Define, KernelSpec, Needs, Opcode, Template};
 use crate::kernel::Kernel;
 use crate::place::{LaunchPlaces, TensorPlace};
 
@@ -59,7 +59,7 @@ fn spec(kernel: &Kernel, rank: usize, items: Items) -> KernelSpec {
 }
 
 /// Vectors of 8 and 16 bytes are each moved by one instruction.
-fn opcodes(spec: &KernelSpec) -> Vec<&'static str> {
+fn opcodes(spec: &KernelSpec) -> Vec<Opcode> {
     let number = |name: &str| match spec.define(name) {
         Some(Define::Int(value)) => u64::from(value.unsigned_abs()),
         _ => 0,
@@ -78,7 +78,7 @@ fn opcodes(spec: &KernelSpec) -> Vec<&'static str> {
         8 => Some("STG.E.64"),
         _ => None,
     });
-    read.chain(written).collect()
+    read.chain(written).map(Opcode::Present).collect()
 }
 
 /// What a thread computes.

@@ -3,7 +3,7 @@
 use crate::axes::Axes;
 use crate::cuda::error::CudaError;
 use crate::cuda::launch::Arg;
-use crate::cuda::template::{Define, KernelSpec};
+use crate::cuda::template::{Define, KernelSpec, Opcode, present};
 use crate::place::TensorPlace;
 
 /// Largest rank that kernels index.
@@ -67,10 +67,10 @@ pub(crate) fn blocks(threads: usize, per_block: u32) -> Result<u32, CudaError> {
 }
 
 /// For kernels that move units of `UNIT_BYTES`: each is moved by one instruction.
-pub(crate) fn unit_opcodes(spec: &KernelSpec) -> Vec<&'static str> {
+pub(crate) fn unit_opcodes(spec: &KernelSpec) -> Vec<Opcode> {
     match spec.define("UNIT_BYTES") {
-        Some(Define::Int(16)) => vec!["LDG.E.128", "STG.E.128"],
-        Some(Define::Int(8)) => vec!["LDG.E.64", "STG.E.64"],
+        Some(Define::Int(16)) => present(["LDG.E.128", "STG.E.128"]),
+        Some(Define::Int(8)) => present(["LDG.E.64", "STG.E.64"]),
         _ => Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use crate::cuda::families::element;
 use crate::cuda::launch::{KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
-use crate::cuda::template::{Define, KernelSpec, Needs, Template, not_generated};
+use crate::cuda::template::{Define, KernelSpec, Needs, Opcode, Template, not_generated, present};
 
 pub(super) const TEMPLATE: Template = Template {
     name: "attention/forward_mma",
@@ -163,12 +163,12 @@ fn rows() -> Vec<KernelSpec> {
     rows
 }
 
-fn opcodes(spec: &KernelSpec) -> Vec<&'static str> {
+fn opcodes(spec: &KernelSpec) -> Vec<Opcode> {
     let product = match spec.define("ELEMENT") {
         Some(Define::Type("minuend::bf16")) => "HMMA.16816.F32.BF16",
         _ => "HMMA.16816.F32",
     };
-    vec![product, "LDSM.16.M88.4", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128"]
+    present([product, "LDSM.16.M88.4", "LDSM.16.MT88.4", "LDGSTS.E.BYPASS.128"])
 }
 
 #[cfg(test)]

@@ -1,20 +1,17 @@
 //! Attention over many queries by the matrix products of warpgroups.
 
-use std::f64::consts::LOG2_E;
-
 use minuend_ir::DType;
 use minuend_ir::ops::Mask;
-use smallvec::SmallVec;
 
-use crate::attention::{Problem, strides};
+use crate::attention::Problem;
 use crate::cuda::error::CudaError;
+use crate::cuda::families::attention::forward::{Layout, Maps, Tiles, arguments, covers};
 use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
-use crate::cuda::template::{Define, KernelSpec, Needs, Template, not_generated};
-use crate::cuda::tensor_map::{Promotion, Swizzle, TensorMap};
-use crate::place::{Region, TensorPlace};
+use crate::cuda::template::{Define, KernelSpec, Needs, Opcode, Template, not_generated, present};
+use crate::place::Region;
 
 pub(super) const TEMPLATE: Template = Template {
     name: "attention/forward_wgmma",
@@ -31,45 +28,10 @@ pub(super) const TEMPLATE: Template = Template {
 const WARPGROUP_ROWS: usize = 64;
 /// Rows of a box of queries: what a warp has of its warpgroup's.
 const GROUP_ROWS: usize = 16;
-/// Elements of a row in one piece of shared memory: 128 bytes.
-const CHUNK: usize = 64;
 /// Threads of a warpgroup.
 const WARPGROUP_THREADS: u32 = 128;
-/// Bytes of keys and values that the second-level cache keeps while all queries of their heads pass.
-const SECTION_BYTES: usize = 20 << 20;
 /// Tiles that are handed out and not taken yet, each with a barrier.
 const SLOTS: u32 = 4;
-
-/// What rows of a tile are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Layout {
-    /// Softmaxes of an output head.
-    streams: usize,
-    /// Query heads of a tile.
-    tile_heads: usize,
-}
-
-impl Layout {
-    const DIFFERENCE: Layout = Layout { streams: 2, tile_heads: 2 };
-    const PAIR: Layout = Layout { streams: 1, tile_heads: 2 };
-    const SINGLE: Layout = Layout { streams: 1, tile_heads: 1 };
-
-    /// Both streams of an output head, or two heads that read the same keys, or one.
-    fn of(problem: &Problem<'_>) -> Layout {
-        if problem.streams() == 2 {
-            Layout::DIFFERENCE
-        } else if problem.group_heads().is_multiple_of(2) {
-            Layout::PAIR
-        } else {
-            Layout::SINGLE
-        }
-    }
-
-    /// Tokens of a warpgroup's rows.
-    fn warpgroup_tokens(self) -> usize {
-        WARPGROUP_ROWS / self.tile_heads
-    }
-}
 
 /// How a block divides its work and its shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,128 +138,41 @@ pub(super) fn works(
 ) -> Result<Option<Works>, CudaError> {
     let is_windowed = matches!(problem.mask, Mask::SlidingWindow { .. });
     let layout = Layout::of(problem);
-    let query_heads = problem.heads * problem.streams();
-    let group_units = query_heads / layout.tile_heads / problem.kv_heads;
+    let group_units = layout.group_units(problem);
     let shares_keys = group_units.is_multiple_of(2) && limits.multiprocessors >= 2;
     let Some(tuning) = Tuning::of(problem.head_dim, is_windowed, shares_keys) else {
         return Ok(None);
     };
     let runs_here = limits.use_wgmma && TEMPLATE.needs.met_by(limits.arch);
-    let is_half = matches!(problem.dtype, DType::F16 | DType::Bf16);
-    if !runs_here
-        || !is_half
-        || problem.value_dim != problem.head_dim
-        || problem.keys == 0
-        // The largest score is looked for before it is scaled.
-        || !(problem.scale.is_normal() && problem.scale > 0.0)
-        || tuning.shared_bytes(layout) > limits.arch.shared_bytes << 10
-    {
+    if !runs_here || !covers(problem) || tuning.shared_bytes(layout) > limits.arch.shared_bytes {
         return Ok(None);
     }
-    let Some(maps) = Maps::of(problem, layout, tuning) else { return Ok(None) };
-
-    let tokens = tuning.warpgroups * layout.warpgroup_tokens();
-    let row_tiles = problem.queries.div_ceil(tokens);
-    let units = query_heads / layout.tile_heads / tuning.cluster;
-    let all_units = units.saturating_mul(problem.batch);
+    let Some(maps) = maps(problem, layout, tuning) else { return Ok(None) };
     let clusters = limits.multiprocessors as usize / tuning.cluster;
-    let tiles = row_tiles.saturating_mul(all_units);
-    let reach = if problem.is_causal() { problem.keys - problem.queries } else { problem.keys };
-    // The kernel counts tiles a round ahead, and positions a tile ahead.
-    let positions = reach.saturating_add(problem.queries).saturating_add(tokens);
-    if i32::try_from(tiles.saturating_add(clusters)).is_err() || i32::try_from(positions).is_err() {
+    let tokens = tuning.warpgroups * warpgroup_tokens(layout);
+    let Some(tiles) = Tiles::of(problem, layout, tokens, tuning.cluster, clusters) else {
         return Ok(None);
-    }
-
+    };
     let spec = tuning.spec(layout, is_windowed, problem.dtype);
-    let blocks = (clusters.min(tiles) * tuning.cluster) as u32;
-    let [lambda_batch, lambda_head, lambda_token] = problem.lambda.map_or([0; 3], strides);
+    let blocks = (clusters.min(tiles.count) * tuning.cluster) as u32;
     let counter = Arg::Pointer { region: Region::Counters, byte_offset: 0 };
-    let scale = f64::from(problem.scale) * LOG2_E;
-    let launch = KernelLaunch::new(spec, blocks, tuning.threads())
-        .arg("q_map", Arg::TensorMap(Box::new(maps.q)))
-        .arg("k_map", Arg::TensorMap(Box::new(maps.k)))
-        .arg("v_map", Arg::TensorMap(Box::new(maps.v)))
-        .arg("out_map", Arg::TensorMap(Box::new(maps.out)))
-        .arg("lse", Arg::Null)
-        .arg("lambda", problem.lambda.map_or(Arg::Null, Arg::tensor))
-        .arg("lambda_batch", Arg::long("lambda_batch", lambda_batch)?)
-        .arg("lambda_head", Arg::long("lambda_head", lambda_head)?)
-        .arg("lambda_token", Arg::long("lambda_token", lambda_token)?)
-        .arg("counter", counter)
-        .arg("score_scale", Arg::Float(scale as f32))
-        .arg("queries", Arg::size("queries", problem.queries)?)
-        .arg("keys", Arg::size("keys", problem.keys)?)
-        .arg("reach", Arg::size("reach", reach)?)
-        .arg("window", Arg::Int(problem.window()))
-        .arg("query_heads", Arg::size("query_heads", query_heads)?)
-        .arg("group_units", Arg::size("group_units", group_units)?)
-        .arg("row_tiles", Arg::size("row_tiles", row_tiles)?)
-        .arg("units", Arg::size("units", units)?)
-        .arg("all_units", Arg::size("all_units", all_units)?)
-        .arg(
-            "section",
-            Arg::size("section", section(problem, group_units / tuning.cluster, all_units))?,
-        );
+    let launch = KernelLaunch::new(spec, blocks, tuning.threads());
+    let launch = arguments(launch, problem, maps, Some(counter), tiles)?;
     let (cluster, shared_bytes) = (tuning.cluster as u32, tuning.shared_bytes(layout));
     Ok(Some(Works::of(KernelLaunch { cluster, shared_bytes, ..launch })))
 }
 
-/// Units whose queries are taken before those of others; `group_units` of them read one K/V head.
-fn section(problem: &Problem<'_>, group_units: usize, all_units: usize) -> usize {
-    let element_bytes = problem.dtype.bytes() as usize;
-    let head_bytes = problem.keys.saturating_mul(2 * problem.head_dim * element_bytes);
-    let heads = (SECTION_BYTES / head_bytes.max(1)).max(1);
-    heads.saturating_mul(group_units).min(all_units)
+/// How the copy engine sees the tensors; `None` if it cannot move one of them.
+fn maps(problem: &Problem<'_>, layout: Layout, tuning: Tuning) -> Option<Maps> {
+    let heads = layout.tile_heads;
+    let out = [warpgroup_tokens(layout), heads / layout.streams];
+    let keys = tuning.block_keys / tuning.cluster;
+    Maps::of(problem, [GROUP_ROWS / heads, heads], keys, out)
 }
 
-/// How the copy engine sees the tensors.
-struct Maps {
-    q: TensorMap,
-    k: TensorMap,
-    v: TensorMap,
-    out: TensorMap,
-}
-
-impl Maps {
-    /// `None` if it cannot move one of them.
-    fn of(problem: &Problem<'_>, layout: Layout, tuning: Tuning) -> Option<Maps> {
-        let heads = layout.tile_heads;
-        let keys = [tuning.block_keys / tuning.cluster, 1];
-        let out = [layout.warpgroup_tokens(), heads / layout.streams];
-        Some(Maps {
-            q: map(problem.q, [GROUP_ROWS / heads, heads])?,
-            k: map(problem.k, keys)?,
-            v: map(problem.v, keys)?,
-            out: map(problem.out, out)?,
-        })
-    }
-}
-
-/// The map of a tensor `[batch, heads, tokens, width]` with boxes of some tokens of some heads, 64 columns
-/// wide; `None` if the copy engine cannot move it.
-fn map(place: &TensorPlace<'_>, [tokens, heads]: [usize; 2]) -> Option<TensorMap> {
-    let element_bytes = place.dtype.bytes();
-    let mut bytes: SmallVec<[u64; 4]> = SmallVec::new();
-    for axis in [2, 1, 0] {
-        // An axis of one has no distances; any that is valid will do.
-        let is_one = place.shape[axis] <= 1;
-        let stride = place.strides[axis] as u64;
-        bytes.push(if is_one { 16 } else { stride.checked_mul(element_bytes)? });
-    }
-    let sizes = [3, 2, 1, 0].map(|axis| place.shape[axis] as u64);
-    let map = TensorMap {
-        region: place.region,
-        byte_offset: place.byte_offset,
-        dtype: place.dtype,
-        sizes: SmallVec::from_slice(&sizes),
-        strides: bytes,
-        tile: SmallVec::from_slice(&[CHUNK as u32, tokens as u32, heads as u32, 1]),
-        swizzle: Swizzle::Bytes128,
-        promotion: Promotion::Bytes256,
-    };
-    let moves = map.is_valid() && map.strides.iter().all(|bytes| *bytes > 0);
-    moves.then_some(map)
+/// Tokens of a warpgroup's rows.
+fn warpgroup_tokens(layout: Layout) -> usize {
+    WARPGROUP_ROWS / layout.tile_heads
 }
 
 fn rows() -> Vec<KernelSpec> {
@@ -322,7 +197,7 @@ fn rows() -> Vec<KernelSpec> {
     rows
 }
 
-fn opcodes(spec: &KernelSpec) -> Vec<&'static str> {
+fn opcodes(spec: &KernelSpec) -> Vec<Opcode> {
     let scores = match spec.define("BLOCK_KEYS") {
         Some(Define::Int(64)) => "HGMMA.64x64x16",
         Some(Define::Int(96)) => "HGMMA.64x96x16",
@@ -333,7 +208,7 @@ fn opcodes(spec: &KernelSpec) -> Vec<&'static str> {
         Some(Define::Int(256)) => "HGMMA.64x256x16",
         _ => "HGMMA.64x128x16",
     };
-    vec![scores, sums, "UTMALDG", "UTMASTG", "USETMAXREG"]
+    present([scores, sums, "UTMALDG", "UTMASTG", "USETMAXREG"])
 }
 
 #[cfg(test)]

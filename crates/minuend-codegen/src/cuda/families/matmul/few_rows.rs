@@ -9,7 +9,7 @@ use crate::cuda::families::matmul::product::{Problem, flag};
 use crate::cuda::launch::{Arg, KernelLaunch, Work, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
-use crate::cuda::template::{KernelSpec, Needs, Template, not_generated};
+use crate::cuda::template::{KernelSpec, Needs, Template, not_generated, present};
 
 /// 16-bit rows and weights, on tensor cores.
 pub(super) const TENSOR_CORES: Template = Template {
@@ -28,7 +28,7 @@ pub(super) const TENSOR_CORES: Template = Template {
         }
         specs
     },
-    opcodes: |_| vec!["HMMA.16816.F32", "LDGSTS.E.BYPASS.128", "LDS.128", "LDG.E.128"],
+    opcodes: |_| present(["HMMA.16816.F32", "LDGSTS.E.BYPASS.128", "LDS.128", "LDG.E.128"]),
 };
 
 /// Rows of f32, with weights of any type.
@@ -44,7 +44,7 @@ pub(super) const MULTIPLY_ADDS: Template = Template {
         let of_type = |weight| [1, 2, 4, 8].map(|rows| multiply_add_spec(weight, rows));
         types.into_iter().flat_map(of_type).collect()
     },
-    opcodes: |_| vec!["FFMA", "LDGSTS.E.BYPASS.128", "LDS.128", "LDG.E.128"],
+    opcodes: |_| present(["FFMA", "LDGSTS.E.BYPASS.128", "LDS.128", "LDG.E.128"]),
 };
 
 /// Bytes of a warp's ring of the weight in the multiply-add kernel.

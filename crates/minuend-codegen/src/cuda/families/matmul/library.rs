@@ -14,7 +14,7 @@ use crate::cuda::families::matmul::product::{Problem, vector};
 use crate::cuda::launch::{Arg, KernelLaunch, Matrix, Product, Work, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
-use crate::cuda::template::{Define, KernelSpec, Needs, Template, not_generated};
+use crate::cuda::template::{Define, KernelSpec, Needs, Template, not_generated, present};
 use crate::place::{Region, TensorPlace};
 
 /// `silu(gate) * up`, of what the library leaves of a gated product.
@@ -33,7 +33,7 @@ pub(super) const GATE: Template = Template {
             .collect()
     },
     opcodes: |spec| match spec.define("WIDTH") {
-        Some(Define::Int(4 | 8)) => vec!["LDG.E.128", "STG.E.128"],
+        Some(Define::Int(4 | 8)) => present(["LDG.E.128", "STG.E.128"]),
         _ => Vec::new(),
     },
 };

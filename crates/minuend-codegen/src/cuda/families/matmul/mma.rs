@@ -7,7 +7,7 @@ use crate::cuda::families::element;
 use crate::cuda::families::matmul::product::{Problem, flag};
 use crate::cuda::launch::{Arg, KernelLaunch};
 use crate::cuda::overlap::Overlap;
-use crate::cuda::template::{KernelSpec, Needs, Template, not_generated};
+use crate::cuda::template::{KernelSpec, Needs, Template, not_generated, present};
 
 pub(super) const TEMPLATE: Template = Template {
     name: "matmul/mma",
@@ -28,7 +28,7 @@ pub(super) const TEMPLATE: Template = Template {
         }
         specs
     },
-    opcodes: |_| vec!["HMMA.16816.F32", "LDSM.16", "LDGSTS.E.BYPASS.128"],
+    opcodes: |_| present(["HMMA.16816.F32", "LDSM.16", "LDGSTS.E.BYPASS.128"]),
 };
 
 const THREADS: u32 = 256;

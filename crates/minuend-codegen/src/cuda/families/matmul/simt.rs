@@ -8,7 +8,7 @@ use crate::cuda::families::matmul::product::{Problem, flag};
 use crate::cuda::launch::{Arg, KernelLaunch};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
-use crate::cuda::template::{Define, KernelSpec, Needs, Template, not_generated};
+use crate::cuda::template::{Define, KernelSpec, Needs, Template, not_generated, present};
 
 pub(super) const TEMPLATE: Template = Template {
     name: "matmul/simt",
@@ -31,8 +31,8 @@ pub(super) const TEMPLATE: Template = Template {
         specs
     },
     opcodes: |spec| match (spec.define("LHS"), spec.define("ALIGNED")) {
-        (Some(Define::Type("float")), Some(Define::Bool(true))) => vec!["FFMA", "LDG.E.128"],
-        _ => vec!["FFMA"],
+        (Some(Define::Type("float")), Some(Define::Bool(true))) => present(["FFMA", "LDG.E.128"]),
+        _ => present(["FFMA"]),
     },
 };
 

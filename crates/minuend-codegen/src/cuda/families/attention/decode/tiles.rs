@@ -10,7 +10,7 @@ use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Work, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
-use crate::cuda::template::{KernelSpec, Needs, Template, not_generated};
+use crate::cuda::template::{KernelSpec, Needs, Template, not_generated, present};
 use crate::cuda::tensor_map::{Promotion, Swizzle, TensorMap};
 use crate::place::TensorPlace;
 
@@ -24,7 +24,7 @@ pub(super) const BULK: Template = Template {
     fast_math: true,
     generated: not_generated,
     rows: || rows(Kind::Bulk),
-    opcodes: |_| vec!["UTMALDG.5D", "LDSM.16.MT88.4", "HMMA.16816.F32"],
+    opcodes: |_| present(["UTMALDG.5D", "LDSM.16.MT88.4", "HMMA.16816.F32"]),
 };
 
 /// Tiles come by asynchronous copies.
@@ -36,7 +36,7 @@ pub(super) const ASYNC: Template = Template {
     fast_math: true,
     generated: not_generated,
     rows: || rows(Kind::Async),
-    opcodes: |_| vec!["LDGSTS", "LDSM.16.MT88.4", "HMMA.16816.F32"],
+    opcodes: |_| present(["LDGSTS", "LDSM.16.MT88.4", "HMMA.16816.F32"]),
 };
 
 /// As [`BULK`], with products by warpgroups.
@@ -48,7 +48,7 @@ pub(super) const WGMMA: Template = Template {
     fast_math: true,
     generated: not_generated,
     rows: || rows(Kind::Warpgroup),
-    opcodes: |_| vec!["UTMALDG.5D", "HGMMA.64x64x16.F32"],
+    opcodes: |_| present(["UTMALDG.5D", "HGMMA.64x64x16.F32"]),
 };
 
 /// Columns of a matrix instruction, to which rows are rounded up as well.

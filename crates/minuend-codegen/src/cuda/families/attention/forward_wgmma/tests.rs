@@ -1,6 +1,6 @@
 use super::*;
 use crate::cuda::families::attention::tests::{PREFILL, Sizes, checked};
-use crate::cuda::{ARCHES, Arch};
+use crate::cuda::{ARCHES, Arch, TensorMap};
 
 fn limits() -> CudaLimits {
     CudaLimits::typical(Arch::of_capability(9, 0).unwrap())
