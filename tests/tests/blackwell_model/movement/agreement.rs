@@ -2,7 +2,7 @@
 
 use super::element::Element;
 use super::kernel::run;
-use super::mistakes;
+use super::mistakes::{self, Mistake};
 use super::problem::{Mask, Operands, Problem};
 use super::wiring::Wiring;
 use crate::shape::Work;
@@ -169,7 +169,7 @@ fn every_mistake_is_noticed() {
     let difference = Problem { head_dim: 128, query_heads: 2, queries: 140, keys: 300, ..SMALL };
     let single = Problem { work: Work::Single, query_heads: 1, queries: 200, ..difference };
     let mut missed = Vec::new();
-    let mut try_all = |problem: &Problem, all: &[(&'static str, fn(&mut Wiring))]| {
+    let mut try_all = |problem: &Problem, all: &[Mistake]| {
         let reference = Reference::of(problem);
         let right = Wiring::of(&problem.shape(), problem.element);
         reference.compare(problem, &right).unwrap();

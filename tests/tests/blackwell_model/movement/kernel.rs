@@ -89,10 +89,10 @@ impl ThreadBlock<'_> {
             let place = number % self.shape.q_stages * STAGES + stage;
             self.wiring.q_start + place * self.shape.tile_bytes()
         });
-        for stage in 0..STAGES {
+        for (stage, address) in q.into_iter().enumerate() {
             let start = [0, self.token(tile, stage), self.query_head(tile, stage), tile.batch];
             let swizzle = self.wiring.q_swizzle;
-            load(&self.operands.q, start, swizzle, &self.shape, &mut self.shared, q[stage])?;
+            load(&self.operands.q, start, swizzle, &self.shape, &mut self.shared, address)?;
         }
         let mut rows = [vec![RowState::new(); ROWS], vec![RowState::new(); ROWS]];
         for (number, block) in tile.blocks().enumerate() {
@@ -323,7 +323,8 @@ impl ThreadBlock<'_> {
         for (lane, row) in rows.iter().enumerate() {
             for (column, value) in row.iter().enumerate() {
                 let (chunk, in_chunk) = (column / CHUNK_COLUMNS, column % CHUNK_COLUMNS);
-                let piece = in_chunk / 8 ^ if self.wiring.stages_swizzled { lane % 8 } else { 0 };
+                let exchange = if self.wiring.stages_swizzled { lane % 8 } else { 0 };
+                let piece = (in_chunk / 8) ^ exchange;
                 let at = chunk * chunk_bytes + lane * 128 + piece * 16 + in_chunk % 8 * 2;
                 self.shared.write(address + at, self.problem.element.encode(*value))?;
             }

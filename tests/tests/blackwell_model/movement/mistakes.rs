@@ -2,8 +2,11 @@
 
 use super::wiring::Wiring;
 
-/// What is wrong, and how the wiring is then. All show with 128 columns of bf16.
-pub(crate) const ALL: [(&str, fn(&mut Wiring)); 41] = [
+/// What is wrong, and how the wiring is then.
+pub(crate) type Mistake = (&'static str, fn(&mut Wiring));
+
+/// All show with 128 columns of bf16.
+pub(crate) const ALL: [Mistake; 41] = [
     ("queries are not swizzled", |w| w.q_swizzle = 16),
     ("keys and values are not swizzled", |w| w.kv_swizzle = 16),
     ("results are stored as if not swizzled", |w| w.out_swizzle = 16),
@@ -47,7 +50,7 @@ pub(crate) const ALL: [(&str, fn(&mut Wiring)); 41] = [
     ("16 values are half as far", |w| w.v_step_bytes /= 2),
     ("16 weights take 16 columns", |w| w.weights_step = 16),
     ("halves of weights are exchanged", |w| w.even_is_high = true),
-    ("weights are stored behind the scores read as weights", |w| w.scores_column[1] = 192),
+    ("scores of the second stage overlap sums", |w| w.scores_column[1] = 192),
     ("sums of both stages overlap", |w| w.sums_column[1] = w.sums_column[0] + 64),
     ("a warp reads its neighbour's lanes", |w| w.quarter = [1, 2, 3, 0]),
     ("all warps read the first lanes", |w| w.quarter = [0; 4]),
@@ -58,7 +61,7 @@ pub(crate) const ALL: [(&str, fn(&mut Wiring)); 41] = [
 ];
 
 /// Mistakes that not every attention shows: only masked ones, differences, or second tiles of tokens.
-pub(crate) const OF_SOME: [(&str, fn(&mut Wiring)); 3] = [
+pub(crate) const OF_SOME: [Mistake; 3] = [
     ("hidden keys are seen", |w| w.hides_keys = false),
     ("the second head is not weighted", |w| w.has_gate = false),
     ("the second stage has the first's tokens", |w| w.stage_tokens = 0),
