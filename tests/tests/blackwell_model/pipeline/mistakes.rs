@@ -32,8 +32,11 @@ pub(crate) enum Mistake {
     CommitTo(Kind, Kind),
     /// Keys and values are released behind the product of the first stage.
     ReleasedByFirstStage,
+    /// Queries are released behind their last product but one.
+    QueriesReleasedEarly,
     NoInitialization,
     // Rings.
+    OneKvStage,
     KvRingOfCopies(i64),
     KvRingOfProducts(i64),
     QRingOfCopies(i64),
@@ -83,6 +86,7 @@ impl Mistake {
             }
             if kind.count() == 4 {
                 all.push(Mistake::NoArrivalOfOneWarp(kind));
+                all.push(Mistake::Count(kind, -3));
             }
             if kind.hands_tensor_memory() {
                 // Behind both waits of a product over weights is one fence.
@@ -110,6 +114,8 @@ impl Mistake {
         all.extend([-16, 16].map(Mistake::Bytes));
         all.extend([
             Mistake::ReleasedByFirstStage,
+            Mistake::QueriesReleasedEarly,
+            Mistake::OneKvStage,
             Mistake::NoInitialization,
             Mistake::OneBoxMissing,
             Mistake::ValuesBeforeKeys,
@@ -148,6 +154,11 @@ impl Mistake {
             }
         };
         match self {
+            Mistake::OneKvStage => {
+                for role in [&mut beliefs.copies, &mut beliefs.products] {
+                    role.0.kv_stages = 1;
+                }
+            }
             Mistake::KvRingOfCopies(by) => {
                 let shape = &mut beliefs.copies.0;
                 shape.kv_stages = changed(shape.kv_stages, by);
@@ -334,6 +345,17 @@ impl Mistake {
                             (0..index).filter(|at| matches!(steps[*at], Step::Issue(_))).collect();
                         let release = steps.remove(index);
                         steps.insert(products[products.len() - 1], release);
+                    }
+                }
+            }
+            Mistake::QueriesReleasedEarly => {
+                // A block of keys has four products.
+                for index in 0..steps.len() {
+                    if matches!(&steps[index], Step::Commit(n) if n.0 == Kind::QEmpty) {
+                        let products: Vec<usize> =
+                            (0..index).filter(|at| matches!(steps[*at], Step::Issue(_))).collect();
+                        let release = steps.remove(index);
+                        steps.insert(products[products.len().saturating_sub(4)], release);
                     }
                 }
             }

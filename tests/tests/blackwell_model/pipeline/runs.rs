@@ -1,7 +1,9 @@
 //! The protocol passes under every policy; every mistake is noticed under some.
 
+use super::barrier::Kind;
 use super::mistakes::Mistake;
-use super::scheduler::{AGENTS, Policy, run};
+use super::program::Step;
+use super::scheduler::{AGENTS, Policy, Products, run};
 use super::thread_block::{Beliefs, ThreadBlock};
 use crate::random::Random;
 use crate::schedule::{Tile, TileOrder, VisibleKeys};
@@ -64,9 +66,51 @@ fn the_protocol_holds_however_agents_are_interleaved() {
         let tiles = random_tiles(&shape, &mut random);
         let beliefs = Beliefs::of(shape, &tiles);
         let block = ThreadBlock::new(shape, &tiles, &beliefs, &mut random);
-        if let Err(error) = run(&block, policy(seed), &mut random) {
+        if let Err(error) = run(&block, Products::InOrder, policy(seed), &mut random) {
             panic!("seed {seed}, {shape:?}, {tiles:?}: {error}");
         }
+    }
+}
+
+/// Scores overwrite the weights of a product that was issued before, with no wait between: the kernel
+/// relies on the order in which one thread's products run, though sums and sizes of the two differ.
+#[test]
+fn products_out_of_order_are_a_race() {
+    let race = (0..300).find_map(|seed| {
+        let mut random = Random::new(seed);
+        let shape = random_shape(&mut random);
+        let tiles = telling_tiles(&mut random);
+        let beliefs = Beliefs::of(shape, &tiles);
+        let block = ThreadBlock::new(shape, &tiles, &beliefs, &mut random);
+        run(&block, Products::InAnyOrder, policy(seed), &mut random).err()
+    });
+    assert!(race.is_some());
+}
+
+/// Nobody skips a phase of a stage's barriers: waiting by parity is enough.
+#[test]
+fn every_phase_is_waited_for_once() {
+    let mut random = Random::new(7);
+    let shape = random_shape(&mut random);
+    let tiles = telling_tiles(&mut random);
+    let blocks: usize = tiles.iter().map(Tile::count).sum();
+    let beliefs = Beliefs::of(shape, &tiles);
+    let block = ThreadBlock::new(shape, &tiles, &beliefs, &mut random);
+    let kinds =
+        [Kind::ScoresFull, Kind::WeightsFull, Kind::SumsFull, Kind::SumsReady, Kind::NoteFull];
+    for (name, ..) in block.barriers.iter().filter(|(name, ..)| kinds.contains(&name.0)) {
+        let mut waiting = 0;
+        for program in &block.programs {
+            let phases = program.steps.iter().filter_map(|step| match step {
+                Step::Wait { name: found, phase, .. } if found == name => Some(*phase),
+                _ => None,
+            });
+            let phases: Vec<i64> = phases.collect();
+            waiting += usize::from(!phases.is_empty());
+            let expected: Vec<i64> = (0..blocks as i64).collect();
+            assert!(phases.is_empty() || phases == expected, "{:?}: {phases:?}", program.role);
+        }
+        assert!(waiting > 0, "nobody waits for {name:?}");
     }
 }
 
@@ -90,7 +134,7 @@ fn noticed(mistake: Mistake) -> Option<(u64, String)> {
         mistake.mislead(&mut beliefs);
         let mut block = ThreadBlock::new(shape, &tiles, &beliefs, &mut random);
         mistake.spoil(&mut block, &shape, &tiles);
-        run(&block, policy(seed), &mut random).err().map(|error| (seed, error))
+        run(&block, Products::InOrder, policy(seed), &mut random).err().map(|error| (seed, error))
     })
 }
 

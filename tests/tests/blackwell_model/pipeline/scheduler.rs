@@ -32,9 +32,18 @@ struct Copied {
     bytes: i64,
 }
 
+/// How products run that one thread has issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Products {
+    /// One after the other, as issued.
+    InOrder,
+    /// Several at a time in any order; arrivals still wait for all products before them.
+    InAnyOrder,
+}
+
 #[derive(Clone, Debug)]
 enum Queued {
-    Product(Product),
+    Product { product: Product, is_running: bool },
     Commit(Name),
 }
 
@@ -62,12 +71,17 @@ struct World<'a> {
     memory: Memory,
     copies: Vec<Copied>,
     queue: VecDeque<Queued>,
-    is_running: bool,
+    products: Products,
     is_allocated: bool,
 }
 
 /// Runs to the end; an error says what went wrong.
-pub(crate) fn run(block: &ThreadBlock, policy: Policy, random: &mut Random) -> Result<(), String> {
+pub(crate) fn run(
+    block: &ThreadBlock,
+    products: Products,
+    policy: Policy,
+    random: &mut Random,
+) -> Result<(), String> {
     let mut world = World {
         block,
         warps: block.programs.iter().map(|_| Warp::default()).collect(),
@@ -75,7 +89,7 @@ pub(crate) fn run(block: &ThreadBlock, policy: Policy, random: &mut Random) -> R
         memory: Memory::default(),
         copies: Vec::new(),
         queue: VecDeque::new(),
-        is_running: false,
+        products,
         is_allocated: false,
     };
     let mut ranks: Vec<usize> = (0..AGENTS).map(|_| random.below(1000)).collect();
@@ -142,7 +156,7 @@ impl World<'_> {
                 self.memory.end_write(copied.place, copied.content);
                 self.barrier(copied.name, |barrier| barrier.land(copied.bytes))
             }
-            TENSOR_CORE => self.run_products(),
+            TENSOR_CORE => self.run_products(random),
             STORE_ENGINE => {
                 let busy: Vec<usize> = (0..self.warps.len())
                     .filter(|warp| !self.warps[*warp].stores.is_empty())
@@ -171,32 +185,36 @@ impl World<'_> {
         change(barrier).map_err(|error| format!("{name:?} {error}"))
     }
 
-    /// Begins or ends the product at the front, or arrives.
-    fn run_products(&mut self) -> Result<(), String> {
-        match self.queue.front().cloned() {
-            None => {}
-            Some(Queued::Commit(name)) => {
-                self.queue.pop_front();
-                self.barrier(name, Barrier::arrive)?;
+    /// Begins or ends a product, or arrives.
+    fn run_products(&mut self, random: &mut Random) -> Result<(), String> {
+        if let Some(Queued::Commit(name)) = self.queue.front() {
+            let name = *name;
+            self.queue.pop_front();
+            return self.barrier(name, Barrier::arrive);
+        }
+        let mut places: Vec<usize> = (0..self.queue.len())
+            .filter(|at| matches!(self.queue[*at], Queued::Product { .. }))
+            .collect();
+        if self.products == Products::InOrder {
+            places.truncate(1);
+        }
+        let at = random.pick(&places);
+        let Queued::Product { product, is_running } = &mut self.queue[at] else { return Ok(()) };
+        if *is_running {
+            for (place, _) in &product.reads {
+                self.memory.end_read(*place);
             }
-            Some(Queued::Product(product)) if self.is_running => {
-                self.queue.pop_front();
-                self.is_running = false;
-                for (place, _) in product.reads {
-                    self.memory.end_read(place);
-                }
-                for (place, _, content) in product.writes {
-                    self.memory.end_write(place, content);
-                }
+            for (place, _, content) in &product.writes {
+                self.memory.end_write(*place, *content);
             }
-            Some(Queued::Product(product)) => {
-                self.is_running = true;
-                for (place, content) in product.reads {
-                    self.memory.begin_read(place, content)?;
-                }
-                for (place, before, _) in product.writes {
-                    self.memory.begin_write(place, before)?;
-                }
+            self.queue.remove(at);
+        } else {
+            *is_running = true;
+            for (place, content) in &product.reads {
+                self.memory.begin_read(*place, *content)?;
+            }
+            for (place, before, _) in &product.writes {
+                self.memory.begin_write(*place, *before)?;
             }
         }
         Ok(())
@@ -267,7 +285,8 @@ impl World<'_> {
             }
             Step::Issue(product) => {
                 self.touch_tensor(agent)?;
-                self.queue.push_back(Queued::Product(product.clone()));
+                self.queue
+                    .push_back(Queued::Product { product: product.clone(), is_running: false });
             }
             Step::Commit(name) => self.queue.push_back(Queued::Commit(*name)),
             Step::Read(place, content) => {
