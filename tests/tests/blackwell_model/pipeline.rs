@@ -12,4 +12,5 @@ mod program;
 mod roles;
 mod runs;
 mod scheduler;
+mod spoiled;
 mod thread_block;

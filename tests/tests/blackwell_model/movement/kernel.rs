@@ -18,7 +18,7 @@ const MOVED: usize = 32;
 
 pub(crate) struct Results {
     pub(crate) out: GlobalTensor,
-    /// Of one column: bits of f32 do not go into 16, so they are kept apart.
+    /// Of every row, `[batch, query head, query]`.
     pub(crate) logsumexp: Vec<f32>,
     /// Rows whose sums were rescaled, and rows whose maximum grew without that.
     pub(crate) rescaled: usize,

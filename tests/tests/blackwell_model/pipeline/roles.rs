@@ -51,8 +51,6 @@ impl Sums {
     }
 }
 
-// ---- copies -----------------------------------------------------------------------------------
-
 struct Copies {
     program: Program,
     shape: Shape,
@@ -120,8 +118,6 @@ pub(crate) fn copies(shape: Shape, tiles: &[Tile]) -> Program {
     }
     program
 }
-
-// ---- products ---------------------------------------------------------------------------------
 
 fn scores_product(
     shape: &Shape,
@@ -226,8 +222,6 @@ pub(crate) fn products(shape: Shape, tiles: &[Tile]) -> Program {
     program
 }
 
-// ---- softmax ----------------------------------------------------------------------------------
-
 pub(crate) fn softmax(head: usize, quarter: usize, tiles: &[Tile]) -> Program {
     let mut program = Program::new(Role::Softmax { head, quarter });
     let (mut total, mut notes) = (0, 0);
@@ -261,8 +255,6 @@ pub(crate) fn softmax(head: usize, quarter: usize, tiles: &[Tile]) -> Program {
     }
     program
 }
-
-// ---- correction -------------------------------------------------------------------------------
 
 struct Correction {
     program: Program,
