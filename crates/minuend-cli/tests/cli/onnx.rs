@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use minuend_onnx::proto::data_type::FLOAT16;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::onnx_file::{
     fixture, write_io, write_language_model, write_rows, write_sigmoid, write_tokenizer,
@@ -237,6 +237,24 @@ fn a_file_is_inspected() {
         ["opset", "nodes", "f32[batch, seq, 64]", "1 to 64", "parameters", "diff_attention"];
     names(&text, &parts);
     names(&text, &["packed projections", "remarks: "]);
+}
+
+#[test]
+fn differential_attention_is_counted_and_wrong_pairs_are_told() {
+    for name in FIXTURES {
+        let (model, _) = fixture(name);
+        let found = run_json(&["inspect", arg(&model), "--json"]);
+        let is_wrong = name == "wrong_pairing_halves";
+        let expected = if is_wrong { Value::Null } else { json!(1) };
+        assert_eq!(found["ops"]["diff_attention"], expected, "{name}: {found}");
+        if is_wrong {
+            let text = stdout(&["inspect", arg(&model), "--remarks"]);
+            names(
+                &text,
+                &["pair heads read different K/V groups: heads 0 and 4 read groups 0 and 1"],
+            );
+        }
+    }
 }
 
 #[test]
