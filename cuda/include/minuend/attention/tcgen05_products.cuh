@@ -99,7 +99,9 @@ struct Tcgen05Products {
     }
 
     // Scores of a block overwrite the weights of the block before. The product that reads those
-    // was started before, hence behind the softmax: nobody else is at these columns.
+    // was started before by the same thread, and the tensor cores work through the products of a
+    // thread one after the other. PTX promises that order only for products into the same sums;
+    // other kernels for this architecture rely on it for all, and so does this one.
     __device__ __forceinline__ void multiply_scores(int stage, int keys_at, bool is_last) const {
         const MatrixDescriptor left =
             MatrixDescriptor::at(computed_here(memory.queries(q.stage, stage)));
