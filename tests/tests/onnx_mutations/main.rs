@@ -21,8 +21,8 @@ use minuend_tests::onnx::writer::dims;
 use minuend_tests::random_values::RandomValues;
 use minuend_tests::runners::cpu;
 
-/// No file of a hundred kilobytes takes longer; one that is as it was exported takes milliseconds.
-const SLOWEST: Duration = Duration::from_secs(3);
+/// What takes longer does not end: a file of a hundred kilobytes takes milliseconds.
+const SLOWEST: Duration = Duration::from_secs(60);
 /// Most bytes that this program may hold: some copies of such files, of their graphs and of the plans.
 const MOST_BYTES: usize = 32 << 20;
 
@@ -98,7 +98,7 @@ fn damaged_bytes() {
         let places = structure(&original);
         assert!(places.len() > 1000 && places.len() < original.len());
         let mut random = RandomValues::new(seed);
-        for round in 0..800 {
+        for round in 0..2000 {
             let mut bytes = original.clone();
             for _ in 0..=random.below(3) {
                 let at = random.pick(&places).min(bytes.len().saturating_sub(1));
@@ -129,7 +129,7 @@ fn damaged_graphs() {
     for (seed, (name, original)) in (100u64..).zip(files()) {
         let original = ModelProto::decode(original.as_slice()).unwrap();
         let mut random = RandomValues::new(seed);
-        for round in 0..300 {
+        for round in 0..500 {
             let mut model = original.clone();
             let mut edits = Vec::new();
             for _ in 0..=random.below(2) {
