@@ -1,36 +1,26 @@
 //! From a decoded model to a graph.
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
 
-use minuend_ir::ops::{Constant, Literal};
-use minuend_ir::{
-    DType, Dim, Emit, Graph, Op, Real, Shape, SymbolTable, TensorType, TypeErrorKind, ValueId,
-};
-use smallvec::SmallVec;
+use minuend_ir::{DType, Graph, Shape, SymbolTable, TensorType, TypeErrorKind, ValueId};
 
 use crate::element_type::ElementType;
 use crate::error::Problem;
 use crate::external::ExternalFiles;
 use crate::flatten::{FlatNode, Functions, expanded, ordered};
-use crate::formula;
 use crate::model::ImportOptions;
 use crate::node::{Node, Refusal, Results};
 use crate::ops;
 use crate::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use crate::stored::Stored;
 use crate::symbols::{Ranges, size};
-use crate::value::{Sizes, Value};
+use crate::value::Value;
 use crate::weights::WeightTable;
 
 /// Versions of the standard operators that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 13..=23;
 /// How often ranges may become narrower: each time the import begins anew.
 const ROUNDS: usize = 64;
-/// A stored vector of up to so many floats is a literal, which passes can read: frequencies, scales.
-const MOST_LITERAL_REALS: usize = 256;
-/// Stored truth values and integers are literals up to this many.
-const MOST_LITERALS: usize = 1 << 20;
 
 /// What a file is imported as.
 pub(crate) struct Imported {
@@ -139,7 +129,7 @@ pub(crate) struct Importer {
     activations: Option<DType>,
     values: HashMap<String, Value>,
     /// Values of the graph that stored tensors have become, by name.
-    materialised: HashMap<String, ValueId>,
+    pub(crate) materialised: HashMap<String, ValueId>,
     problems: Vec<Problem>,
     pub(crate) notes: Vec<String>,
 }
@@ -347,75 +337,6 @@ impl Importer {
     pub(crate) fn shape(&self, value: &Value) -> Shape {
         self.ty(value).shape
     }
-
-    /// A value as a value of the graph.
-    pub(crate) fn tensor(&mut self, value: &Value) -> Result<ValueId, Refusal> {
-        match value {
-            Value::Tensor(value) => Ok(*value),
-            Value::Sizes(sizes) => self.sizes_tensor(sizes),
-            Value::Stored(stored) => self.stored_tensor(stored),
-            Value::Unknown => Err(Refusal::Narrowed),
-        }
-    }
-
-    fn sizes_tensor(&mut self, sizes: &Sizes) -> Result<ValueId, Refusal> {
-        if let Some(ints) = sizes.as_ints() {
-            let ty = TensorType::fixed(sizes.dtype, &sizes.shape);
-            let constant = Constant { ty, values: Literal::Ints(ints.into()) };
-            return Ok(self.graph.value(Op::Constant(constant), &[])?);
-        }
-        let parts: SmallVec<[ValueId; 8]> = sizes
-            .elements
-            .iter()
-            .map(|size| {
-                let size = self.graph.dim(size.clone())?;
-                self.graph.reshape(size, &[Dim::one()])
-            })
-            .collect::<Result<_, _>>()?;
-        let joined = match parts.as_slice() {
-            [part] => *part,
-            parts => self.graph.concat(0, parts)?,
-        };
-        let shape: Vec<Dim> = sizes.shape.iter().copied().map(Dim::from).collect();
-        let joined = self.graph.reshape(joined, &shape)?;
-        Ok(self.graph.cast(joined, sizes.dtype)?)
-    }
-
-    /// A literal, an expression that computes it, or a weight.
-    pub(crate) fn stored_tensor(&mut self, stored: &Rc<Stored>) -> Result<ValueId, Refusal> {
-        // Only initializers and nodes have names, and these are unique.
-        if let Some(value) = self.materialised.get(&stored.name).filter(|_| !stored.name.is_empty())
-        {
-            return Ok(*value);
-        }
-        let to = self.activation(stored.dtype);
-        let value = match (formula::of(stored, &mut self.graph)?, literal(stored)) {
-            (Some(value), _) => self.graph.cast(value, to)?,
-            (None, Some(values)) => {
-                // A literal is exact in any type; it is rounded where it is computed with.
-                let ty = TensorType::fixed(to, &stored.shape);
-                self.graph.value(Op::Constant(Constant { ty, values }), &[])?
-            }
-            (None, None) if stored.dtype.is_float() => {
-                let name = self.weights.add(stored);
-                let ty = TensorType::fixed(stored.dtype, &stored.shape);
-                let weight = self.graph.weight(&name, ty)?;
-                self.graph.cast(weight, to)?
-            }
-            (None, None) => {
-                let found = format!(
-                    "a constant of {} elements of type {}",
-                    stored.elements(),
-                    stored.dtype
-                );
-                return Err(Refusal::new(found, format!("expected at most {MOST_LITERALS}")));
-            }
-        };
-        if !stored.name.is_empty() {
-            self.materialised.insert(stored.name.clone(), value);
-        }
-        Ok(value)
-    }
 }
 
 /// The results, if there is one for each output that has a name.
@@ -426,27 +347,5 @@ fn all_asked_for(flat: &FlatNode, results: Vec<Value>) -> Results {
             Err(Refusal::new(format!("{asked} outputs, expected at most {}", results.len()), ""))
         }
         _ => Ok(results),
-    }
-}
-
-/// The values of a tensor that is small, or that passes should read.
-fn literal(stored: &Stored) -> Option<Literal> {
-    let count = stored.elements();
-    let is_vector = stored.shape.iter().filter(|size| **size != 1).count() <= 1;
-    match stored.dtype {
-        DType::F32 | DType::F16 | DType::Bf16 => {
-            if count > MOST_LITERAL_REALS || !is_vector || count == 0 {
-                return None;
-            }
-            Some(Literal::Reals(stored.reals()?.into_iter().map(Real::new).collect()))
-        }
-        DType::I64 | DType::I32 => {
-            let values = stored.ints().filter(|_| count <= MOST_LITERALS)?;
-            Some(Literal::Ints(values.into()))
-        }
-        DType::Bool => {
-            let values = stored.bools().filter(|_| count <= MOST_LITERALS)?;
-            Some(Literal::Bools(values.into()))
-        }
     }
 }

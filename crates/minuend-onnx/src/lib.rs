@@ -27,6 +27,7 @@ mod file;
 mod flatten;
 mod formula;
 mod import;
+mod materialise;
 mod model;
 mod node;
 mod ops;

@@ -52,7 +52,6 @@ mod inspect;
 mod interpreted;
 mod interpreted_onnx;
 mod model;
-mod narrow_weights;
 mod onnx_language_model;
 mod onnx_model;
 mod random_weights;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use minuend_codegen::Target;
 use minuend_ir::order::topological;
 use minuend_ir::{DType, Graph, Op};
-use minuend_models::{ModelError, StoredDtype};
+use minuend_models::StoredDtype;
 use minuend_onnx::ImportOptions;
 use minuend_passes::PipelineReport;
 use minuend_runtime::{Device, Executable, HostTensor, Session, StoredTensor, WeightSource};
@@ -19,7 +19,6 @@ use crate::check::tolerance_behind;
 use crate::compile::{CompileOptions, Compiled, compile};
 use crate::error::Error;
 use crate::interpreted_onnx::InterpretedOnnxModel;
-use crate::narrow_weights::narrow_weights;
 use crate::reporting_weights::ReportingWeights;
 use crate::signature::Signature;
 use crate::tensor_model::TensorModel;
@@ -90,7 +89,7 @@ impl OnnxModel {
     /// # Errors
     /// [`Error::Onnx`] if the file cannot be read in that type.
     pub fn graph(&self) -> Result<Graph, Error> {
-        Ok(self.imported_in(self.asked_for())?.graph)
+        Ok(self.imported_in(self.asked_for())?.graph().clone())
     }
 
     /// The graph in primitive ops, with the activations that [`OnnxModel::compile`] gives it on a target.
@@ -99,7 +98,7 @@ impl OnnxModel {
     /// As [`OnnxModel::graph`], and [`Error::Request`] if a type is asked for that the target has no kernels
     /// for.
     pub fn graph_for(&self, target: &dyn Target) -> Result<Graph, Error> {
-        Ok(self.imported_in(self.chosen_for(target)?)?.graph)
+        Ok(self.imported_in(self.chosen_for(target)?)?.graph().clone())
     }
 
     /// The one type to compute in, if another one than the file's own is asked for.
@@ -121,18 +120,18 @@ impl OnnxModel {
     }
 
     /// The file with everything of a float type in that one, or as it is.
-    fn imported_in(&self, activations: Option<DType>) -> Result<Import<'_>, Error> {
+    fn imported_in(
+        &self,
+        activations: Option<DType>,
+    ) -> Result<Cow<'_, minuend_onnx::OnnxModel>, Error> {
         let own = float_types(self.imported.graph());
-        let model = match activations {
+        match activations {
             Some(dtype) if own.iter().any(|own| *own != dtype) => {
                 let options = ImportOptions { activations };
-                Cow::Owned(minuend_onnx::OnnxModel::open(&self.path, &options)?)
+                Ok(Cow::Owned(minuend_onnx::OnnxModel::open(&self.path, &options)?))
             }
-            Some(_) | None => Cow::Borrowed(&self.imported),
-        };
-        let mut graph = model.graph().clone();
-        narrow_weights(&mut graph).map_err(ModelError::Graph)?;
-        Ok(Import { model, graph })
+            Some(_) | None => Ok(Cow::Borrowed(&self.imported)),
+        }
     }
 
     /// Largest relative L2 error of outputs against exact ones, where activations are of that type: 1e-5 in
@@ -179,13 +178,12 @@ impl OnnxModel {
         loaded: &dyn Fn(u64, u64),
     ) -> Result<CompiledOnnxModel, Error> {
         let imported = self.imported_in(self.chosen_for(device.target())?)?;
-        let signature = imported.signature();
-        let activations = coarsest(&imported.graph);
-        let Import { model, graph } = imported;
+        let signature = Signature::of(imported.graph(), imported.output_names());
+        let activations = coarsest(imported.graph());
         let Compiled { program, report, time, plan_time, .. } =
-            compile(graph, device.target(), options)?;
+            compile(imported.graph().clone(), device.target(), options)?;
         let started = Instant::now();
-        let source = Stored(&model);
+        let source = Stored(&imported);
         let weights = ReportingWeights::new(&source, &program, loaded);
         let executable = if options.without_canary {
             Executable::load(device, program, &weights)?
@@ -211,22 +209,10 @@ impl OnnxModel {
     /// As [`OnnxModel::graph`].
     pub fn interpreted(&self) -> Result<InterpretedOnnxModel<'_>, Error> {
         let imported = self.imported_in(self.asked_for())?;
-        let signature = imported.signature();
-        let activations = coarsest(&imported.graph);
-        Ok(InterpretedOnnxModel::new(imported.graph, signature, activations, self))
-    }
-}
-
-/// A file as it is computed.
-struct Import<'a> {
-    model: Cow<'a, minuend_onnx::OnnxModel>,
-    /// With weights in the types that they are loaded in.
-    graph: Graph,
-}
-
-impl Import<'_> {
-    fn signature(&self) -> Signature {
-        Signature::of(&self.graph, self.model.output_names())
+        let signature = Signature::of(imported.graph(), imported.output_names());
+        let activations = coarsest(imported.graph());
+        let graph = imported.graph().clone();
+        Ok(InterpretedOnnxModel::new(graph, signature, activations, self))
     }
 }
 

@@ -4,6 +4,7 @@ use minuend_ir::ops::{BinaryOp, Constant, Literal, UnaryOp};
 use minuend_ir::{DType, Emit, Op, TensorType, ValueId};
 
 use crate::element_type::ElementType;
+use crate::materialise::is_weight;
 use crate::node::{Node, Refusal, Results, one};
 use crate::sizes::{SizeOp, elementwise};
 use crate::value::{Sizes, Value};
@@ -127,6 +128,9 @@ pub(super) fn cast(n: &mut Node<'_>) -> Results {
         && to.is_int()
     {
         return Ok(vec![Value::Sizes(Sizes { dtype: to, ..sizes.clone() })]);
+    }
+    if let Some(stored) = n.stored(0).filter(|stored| to.is_float() && is_weight(stored)) {
+        return one(n.importer.weight(&stored, to)?);
     }
     let x = n.tensor(0)?;
     one(n.graph().cast(x, to)?)

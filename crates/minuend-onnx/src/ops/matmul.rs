@@ -2,6 +2,7 @@
 
 use minuend_ir::{Dim, Emit, TensorType, ValueId};
 
+use crate::materialise::loaded_dtype;
 use crate::node::{Node, Refusal, Results, one};
 
 /// A stored matrix input `[k, n]`, as a weight `[n, k]`.
@@ -11,7 +12,8 @@ fn turned_weight(n: &mut Node<'_>, input: usize) -> Result<Option<ValueId>, Refu
     if !stored.dtype.is_float() || stored.formula().is_some() {
         return Ok(None);
     }
-    let ty = TensorType::fixed(stored.dtype, &[*columns, *k]);
+    let loaded = loaded_dtype(&stored, n.activation(stored.dtype));
+    let ty = TensorType::fixed(loaded, &[*columns, *k]);
     let name = n.importer.weights.add_transposed(&stored);
     Ok(Some(n.graph().weight(&name, ty)?))
 }
