@@ -16,6 +16,7 @@
 #include "minuend/attention/tcgen05_tiles.cuh"
 #include "minuend/mbarrier.cuh"
 #include "minuend/named_barrier.cuh"
+#include "minuend/registers.cuh"
 #include "minuend/tcgen05.cuh"
 #include "minuend/tma.cuh"
 #include "minuend/types.cuh"
@@ -68,16 +69,6 @@ constexpr int correction_registers = 88;
 constexpr int other_registers = 56;
 static_assert(2 * softmax_registers + correction_registers + other_registers <= 512,
               "registers run out");
-
-template <int Count>
-__device__ __forceinline__ void give_registers() {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));
-}
-
-template <int Count>
-__device__ __forceinline__ void take_registers() {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
-}
 
 }  // namespace
 

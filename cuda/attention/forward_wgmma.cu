@@ -14,6 +14,7 @@
 #include "minuend/attention/forward_shape.cuh"
 #include "minuend/attention/forward_tiles.cuh"
 #include "minuend/cluster.cuh"
+#include "minuend/registers.cuh"
 #include "minuend/types.cuh"
 #include "minuend/visible_keys.cuh"
 
@@ -101,16 +102,6 @@ static_assert(Memory::bytes <= SHARED_BYTES,
 constexpr int producer_registers = WARPGROUPS == 3 ? 32 : 40;
 constexpr int consumer_registers = WARPGROUPS == 3 ? 160 : 232;
 static_assert(producer_registers + WARPGROUPS * consumer_registers <= 512, "registers run out");
-
-template <int Count>
-__device__ __forceinline__ void give_registers() {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));
-}
-
-template <int Count>
-__device__ __forceinline__ void take_registers() {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
-}
 
 }  // namespace
 

@@ -64,6 +64,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "minuend/visible_keys.cuh",
     "minuend/named_barrier.cuh",
     "minuend/mbarrier.cuh",
+    "minuend/registers.cuh",
     "minuend/attention/merge.cuh",
     "minuend/attention/decode_ring.cuh",
     "minuend/attention/decode_block.cuh",
