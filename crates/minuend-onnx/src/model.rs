@@ -15,8 +15,9 @@ use crate::weights::{WeightData, WeightTable};
 /// How a file is imported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Computes everything that is of a float type in this one; weights keep the type in which they are
-    /// stored. `None` keeps the file's types.
+    /// Computes everything that is of a float type in this one; `None` keeps the file's types. Weights are
+    /// declared in a 16-bit type that they are computed in, for whoever loads them to convert, and otherwise
+    /// as they are stored.
     pub activations: Option<DType>,
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use minuend::ir::{DType, Graph};
+use minuend::ir::{DType, Graph, Op};
 use minuend::{
     CompileOptions, Device, Error, HostTensor, StoredTensor, WeightSource, compile, load_checked,
 };
@@ -26,13 +26,32 @@ pub fn fixtures() -> Vec<PathBuf> {
     files
 }
 
-/// The tensors of an imported file, as the interpreter and as devices read them.
+/// The tensors of an imported file, as devices load them.
 pub struct FileWeights<'m>(pub &'m OnnxModel);
 
-impl Weights for FileWeights<'_> {
+/// Stored tensors in the types that a graph declares, the values as they are stored: the interpreter
+/// rounds nothing.
+struct DeclaredWeights<'a> {
+    model: &'a OnnxModel,
+    graph: &'a Graph,
+}
+
+impl Weights for DeclaredWeights<'_> {
     fn weight(&self, name: &str) -> Option<Arc<Tensor>> {
-        let weight = self.0.weight(name)?;
-        Tensor::from_bytes(weight.dtype, &weight.shape, &weight.data).ok().map(Arc::new)
+        let stored = self.model.weight(name)?;
+        let tensor = Tensor::from_bytes(stored.dtype, &stored.shape, &stored.data).ok()?;
+        let declared = self.graph.node_ids().find_map(|id| match &self.graph.node(id).op {
+            Op::Weight(weight) if weight.parts.iter().any(|part| **part == *name) => {
+                Some(weight.ty.dtype)
+            }
+            _ => None,
+        });
+        match (tensor.reals(), declared) {
+            (Some(values), Some(dtype)) => {
+                Tensor::from_reals(dtype, &stored.shape, values.to_vec()).ok().map(Arc::new)
+            }
+            _ => Some(Arc::new(tensor)),
+        }
     }
 }
 
@@ -54,7 +73,7 @@ pub fn interpreted_graph(
     model: &OnnxModel,
     inputs: &[Tensor],
 ) -> Result<Vec<Tensor>, EvalError> {
-    Ok(evaluate(graph, inputs, &FileWeights(model))?.outputs)
+    Ok(evaluate(graph, inputs, &DeclaredWeights { model, graph })?.outputs)
 }
 
 /// A model that is loaded on a device.
