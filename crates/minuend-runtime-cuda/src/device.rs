@@ -72,6 +72,17 @@ impl Variant {
         Variant::ALL.into_iter().find(|variant| variant.name() == name)
     }
 
+    /// The most special one that kernels are chosen from.
+    fn of(limits: &CudaLimits) -> Variant {
+        if limits.use_tcgen05 {
+            Variant::Tcgen05
+        } else if limits.use_wgmma {
+            Variant::Wgmma
+        } else {
+            Variant::MmaSync
+        }
+    }
+
     /// Why a GPU does not have it; `None` if it does.
     pub fn unavailable_on(self, gpu: &GpuDescription) -> Option<String> {
         let (major, minor) = gpu.capability;
@@ -185,15 +196,19 @@ impl Device for CudaDevice {
         true
     }
 
+    fn variant(&self) -> &'static str {
+        Variant::of(&self.shared.limits()).name()
+    }
+
     fn refuse_variant(&self, reason: &str) -> bool {
         let mut limits = self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let (refused, left) = if limits.use_tcgen05 {
-            (Variant::Tcgen05, CudaLimits { use_tcgen05: false, ..(**limits).clone() })
-        } else if limits.use_wgmma {
-            (Variant::Wgmma, CudaLimits { use_wgmma: false, ..(**limits).clone() })
-        } else {
-            return false;
-        };
+        let refused = Variant::of(&limits);
+        let mut left = (**limits).clone();
+        match refused {
+            Variant::Tcgen05 => left.use_tcgen05 = false,
+            Variant::Wgmma => left.use_wgmma = false,
+            Variant::MmaSync => return false,
+        }
         *limits = Arc::new(left);
         drop(limits);
         self.shared.note(format!("variant {} is not used: {reason}", refused.name()));

@@ -134,6 +134,10 @@ impl Device for WgpuDevice {
         limits.half_products && limits.cooperative_matrix.is_some()
     }
 
+    fn variant(&self) -> &'static str {
+        Variant::of(&self.shared.limits()).name()
+    }
+
     fn refuse_variant(&self, reason: &str) -> bool {
         self.shared.refuse_most_special(reason)
     }
@@ -204,8 +208,7 @@ impl Shared {
 
     /// Gives up the most special features in use; `false` if none is.
     fn refuse_most_special(&self, reason: &str) -> bool {
-        let special = [Variant::CooperativeMatrix, Variant::F16, Variant::Subgroups];
-        special.into_iter().any(|variant| self.give_up(variant, reason))
+        self.give_up(Variant::of(&self.limits()), reason)
     }
 
     /// Chooses no kernel of a variant any more; `false` if none was chosen before.
@@ -283,12 +286,15 @@ mod tests {
             ..plain.clone()
         };
         assert_eq!(without(&limits, Variant::Plain), limits);
+        assert_eq!(Variant::of(&limits), Variant::CooperativeMatrix);
         let both = without(&limits, Variant::F16);
         assert_eq!((both.f16, both.cooperative_matrix), (false, None));
         limits = without(&limits, Variant::CooperativeMatrix);
         assert!(limits.f16 && limits.cooperative_matrix.is_none());
         limits = without(&limits, Variant::F16);
         assert!(!limits.f16 && limits.subgroups.is_some());
+        assert_eq!(Variant::of(&limits), Variant::Subgroups);
+        assert_eq!(Variant::of(&plain), Variant::Plain);
         assert_eq!(without(&limits, Variant::Subgroups), plain);
     }
 }

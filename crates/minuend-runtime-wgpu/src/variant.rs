@@ -44,6 +44,12 @@ impl Variant {
         Variant::ALL.into_iter().find(|variant| variant.name() == name)
     }
 
+    /// The most special one that limits allow.
+    pub fn of(limits: &WgslLimits) -> Variant {
+        let is_allowed = |variant: &Variant| variant.support(limits).unavailable.is_none();
+        Variant::ALL.into_iter().rev().find(is_allowed).unwrap_or(Variant::Plain)
+    }
+
     /// Whether limits allow it.
     pub fn support(self, limits: &WgslLimits) -> VariantSupport {
         let missing = match self {

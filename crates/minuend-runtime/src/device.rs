@@ -127,6 +127,21 @@ pub enum DeviceError {
         /// How far it may be off.
         allowed: f64,
     },
+    /// The device was lost while its kernels were tried before use.
+    #[error(
+        "device {device} was lost while kernels of variant {variant} were checked: {reason}; start again \
+         with variant {other}"
+    )]
+    LostInCheck {
+        /// The device.
+        device: String,
+        /// The family of kernels in use.
+        variant: &'static str,
+        /// The driver's words.
+        reason: String,
+        /// The family that it has beside that.
+        other: &'static str,
+    },
     /// The device stopped answering: a reset, a watchdog, or its removal.
     #[error("device {device} was lost: {reason}; open it again and make a new session")]
     Lost {
@@ -178,6 +193,11 @@ pub trait Device: Send + Sync {
     /// True if the kernels in use may round the operands of matrix products to 16-bit floats.
     fn rounds_products(&self) -> bool {
         false
+    }
+
+    /// The most special family of kernel variants in use.
+    fn variant(&self) -> &'static str {
+        "plain"
     }
 
     /// Gives up the most special family of kernel variants in use and notes the reason; false if none

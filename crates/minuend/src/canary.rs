@@ -43,13 +43,29 @@ pub fn load_checked(
 fn check(device: &dyn Device, program: &Program) -> Result<(), Error> {
     let golden = Golden::new(&shapes::of(program), device.target().activation_dtypes())?;
     let mut refusals = 0;
-    while let Some(fault) = first_fault(device, &golden)? {
+    while let Some(fault) = first_fault(device, &golden).map_err(|error| lost(device, error))? {
         refusals += 1;
         if refusals > MOST_REFUSALS || !device.refuse_variant(&fault.reason()) {
             return Err(fault.into_error(device.name()).into());
         }
     }
     Ok(())
+}
+
+/// What a device that is lost to the check says, if other kernels could have been used. It cannot go on with
+/// them: CUDA ends all work of a process in which a kernel had a fault.
+fn lost(device: &dyn Device, error: Error) -> Error {
+    let variant = device.variant();
+    match error {
+        Error::Device(DeviceError::Lost { device: name, reason })
+        | Error::Run(RunError::Device(DeviceError::Lost { device: name, reason }))
+            if device.refuse_variant(&reason) =>
+        {
+            let other = device.variant();
+            DeviceError::LostInCheck { device: name, variant, reason, other }.into()
+        }
+        error => error,
+    }
 }
 
 /// Why a variant cannot be used.

@@ -210,6 +210,7 @@ pub(super) fn measure(
     if args.json {
         return output::print_json(&json!({
             "device": device.name(),
+            "variant": device.variant(),
             "op": op.op,
             "description": op.description,
             "runs": times.len(),
@@ -222,11 +223,12 @@ pub(super) fn measure(
         }));
     }
     output::print(&format!(
-        "{} on {}: {}\nmedian {median_ms:.2} ms, best {best_ms:.2} ms of {} runs with copies\n\
+        "{} on {}, {}: {}\nmedian {median_ms:.2} ms, best {best_ms:.2} ms of {} runs with copies\n\
          {resident_ms:.3} ms resident, {tflops:.2} TFLOP/s\n\
          first result {first_result_ms:.0} ms behind the start of the process\n",
         op.op,
         device.name(),
+        device.variant(),
         op.description,
         times.len(),
     ))

@@ -69,6 +69,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), Failure> {
         return output::print_json(&json!({
             "subject": args.subject(),
             "device": compiled.device,
+            "variant": device.variant(),
             "dtype": compiled.activations.name(),
             "parameters": parameters,
             "prompt_tokens": prompt,

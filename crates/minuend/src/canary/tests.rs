@@ -34,6 +34,8 @@ enum Fault {
     Wrong(Exchange),
     /// Programs with kernels of the mnemonic do not compile.
     Uncompiled(&'static str),
+    /// Nothing runs any more.
+    Lost,
 }
 
 impl FaultyDevice {
@@ -65,6 +67,10 @@ impl Device for FaultyDevice {
         true
     }
 
+    fn variant(&self) -> &'static str {
+        if self.special.load(Ordering::Relaxed) { "special" } else { "plain" }
+    }
+
     fn refuse_variant(&self, reason: &str) -> bool {
         let was_special = self.special.swap(false, Ordering::Relaxed);
         if was_special {
@@ -83,6 +89,10 @@ impl Device for FaultyDevice {
         match if is_special { self.in_special } else { self.in_plain } {
             Fault::None => {}
             Fault::Wrong(exchange) => program.kernels.iter_mut().for_each(exchange),
+            Fault::Lost => {
+                let reason = "illegal instruction".into();
+                return Err(DeviceError::Lost { device: self.name(), reason });
+            }
             Fault::Uncompiled(op) => {
                 if let Some(kernel) = program.kernels.iter().find(|k| k.op.mnemonic() == op) {
                     let (device, kernel) = (self.name(), kernel.name());
@@ -205,6 +215,26 @@ fn a_variant_that_does_not_compile_is_refused() {
     let model = Model::open(demo()).unwrap();
     let error = model.compile(&device, LogitRows::Last, &CompileOptions::default()).err().unwrap();
     assert!(matches!(error, Error::Device(DeviceError::Compile { .. })), "{error}");
+}
+
+/// The message names the variant and what to take in its place, where there is something.
+#[test]
+fn a_device_that_is_lost_in_the_check_is_told_with_another_variant() {
+    let model = Model::open(demo()).unwrap();
+    let message = |device: &FaultyDevice| {
+        let compiled = model.compile(device, LogitRows::Last, &CompileOptions::default());
+        compiled.err().unwrap().to_string()
+    };
+    let device = FaultyDevice::new(Fault::Lost, Fault::None);
+    assert_eq!(
+        message(&device),
+        "device faulty cpu was lost while kernels of variant special were checked: illegal instruction; \
+         start again with variant plain"
+    );
+    let plain = FaultyDevice::new(Fault::None, Fault::Lost);
+    assert!(plain.refuse_variant("a test"));
+    let expected = "device faulty cpu was lost: illegal instruction; ";
+    assert!(message(&plain).starts_with(expected), "{}", message(&plain));
 }
 
 #[test]

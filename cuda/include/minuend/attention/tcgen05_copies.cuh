@@ -51,7 +51,7 @@ struct Tcgen05Copies {
         for (int stage = 0; stage < Shape::stages; ++stage) {
             const int part = memory.query_part(q.stage, stage);
             const u32 full = memory.query_ring().full(part);
-            wait(memory.query_ring().empty(part), q.parity ^ 1);
+            wait_or_trap(memory.query_ring().empty(part), q.parity ^ 1);
             arrive_expecting(full, Shape::q_bytes);
             const int token = tile.token + stage * Shape::stage_tokens;
             const int head = tile.unit * Shape::tile_heads + stage * Shape::stage_heads;
@@ -68,7 +68,7 @@ struct Tcgen05Copies {
     __device__ __forceinline__ void copy_block(const TensorMap& map, int block, int kv_head,
                                                int batch) {
         const u32 full = memory.key_value_ring().full(kv.stage);
-        wait(memory.key_value_ring().empty(kv.stage), kv.parity ^ 1);
+        wait_or_trap(memory.key_value_ring().empty(kv.stage), kv.parity ^ 1);
         arrive_expecting(full, Shape::kv_bytes);
 #pragma unroll
         for (int chunk = 0; chunk < Shape::chunks; ++chunk) {
@@ -83,12 +83,13 @@ struct Tcgen05Copies {
     // memory lives until they have. A buffer that was never filled counts as read.
     __device__ __forceinline__ void wait_until_all_is_read() {
         for (int count = 0; count < Shape::kv_stages; ++count) {
-            wait(memory.key_value_ring().empty(kv.stage), kv.parity ^ 1);
+            wait_or_trap(memory.key_value_ring().empty(kv.stage), kv.parity ^ 1);
             kv.advance();
         }
         for (int count = 0; count < Shape::q_stages; ++count) {
             for (int stage = 0; stage < Shape::stages; ++stage) {
-                wait(memory.query_ring().empty(memory.query_part(q.stage, stage)), q.parity ^ 1);
+                const int part = memory.query_part(q.stage, stage);
+                wait_or_trap(memory.query_ring().empty(part), q.parity ^ 1);
             }
             q.advance();
         }

@@ -176,7 +176,7 @@ class Tcgen05Correction {
 
     // What the softmax says of this thread's row.
     __device__ __forceinline__ float read_note(int stage) const {
-        wait(memory.barrier(Memory::note_full, stage), done.parity);
+        wait_or_trap(memory.barrier(Memory::note_full, stage), done.parity);
         float value;
         asm volatile("ld.shared.f32 %0, [%1];"
                      : "=f"(value)

@@ -133,7 +133,7 @@ __device__ __forceinline__ void hand_over_tensor_memory(u32 barrier) {
 
 // Waits for a barrier behind which others are done with tensor memory.
 __device__ __forceinline__ void take_over_tensor_memory(u32 barrier, int parity) {
-    wait(barrier, parity);
+    wait_or_trap(barrier, parity);
     tcgen05::after_thread_sync();
 }
 

@@ -54,10 +54,10 @@ struct Tcgen05Products {
     // Scores of a tile's first block. They overwrite weights of the tile before, whose products
     // were started before and are in front of these in the tensor cores.
     __device__ __forceinline__ void first_scores(bool is_last) {
-        wait(memory.key_value_ring().full(kv.stage), kv.parity);
+        wait_or_trap(memory.key_value_ring().full(kv.stage), kv.parity);
 #pragma unroll
         for (int stage = 0; stage < Shape::stages; ++stage) {
-            wait(memory.query_ring().full(memory.query_part(q.stage, stage)), q.parity);
+            wait_or_trap(memory.query_ring().full(memory.query_part(q.stage, stage)), q.parity);
             tcgen05::after_thread_sync();
             multiply_scores(stage, kv.stage, is_last);
         }
@@ -68,14 +68,14 @@ struct Tcgen05Products {
     __device__ __forceinline__ void sums_and_next_scores(bool is_first, bool is_next_last) {
         const Position values = kv;
         kv.advance();
-        wait(memory.key_value_ring().full(values.stage), values.parity);
+        wait_or_trap(memory.key_value_ring().full(values.stage), values.parity);
 #pragma unroll
         for (int stage = 0; stage < Shape::stages; ++stage) {
             multiply_sums(stage, values.stage, is_first);
             if (stage == Shape::stages - 1) {
                 release(values);
             } else if (stage == 0) {
-                wait(memory.key_value_ring().full(kv.stage), kv.parity);
+                wait_or_trap(memory.key_value_ring().full(kv.stage), kv.parity);
             }
             multiply_scores(stage, kv.stage, is_next_last);
         }
@@ -84,7 +84,7 @@ struct Tcgen05Products {
     }
 
     __device__ __forceinline__ void last_sums(bool is_first) {
-        wait(memory.key_value_ring().full(kv.stage), kv.parity);
+        wait_or_trap(memory.key_value_ring().full(kv.stage), kv.parity);
 #pragma unroll
         for (int stage = 0; stage < Shape::stages; ++stage) {
             multiply_sums(stage, kv.stage, is_first);

@@ -168,7 +168,7 @@ class Tcgen05Softmax {
     // Tells the correction a row's number: what its sums shrink by before they take in a block,
     // and the sum of weights at the end of a tile.
     __device__ __forceinline__ void leave_note(float value) {
-        wait(memory.barrier(Memory::note_empty, stage), noted.parity ^ 1);
+        wait_or_trap(memory.barrier(Memory::note_empty, stage), noted.parity ^ 1);
         noted.advance();
         asm volatile("st.shared.f32 [%0], %1;" ::"r"(memory.note(stage, row)), "f"(value)
                      : "memory");
