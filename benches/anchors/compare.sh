@@ -3,14 +3,16 @@
 # Figures go to standard output, a line of JSON each.
 #
 #   cargo build --release && benches/anchors/compare.sh [attention|decode|model ...]
+#
+# VARIANT chooses minuend's family of kernels.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 minuend=${MINUEND:-target/release/minuend}
 
-one() { "$minuend" bench --device cuda --json "$@"; }
+one() { "$minuend" bench --device cuda ${VARIANT:+--variant "$VARIANT"} --json "$@"; }
 
 attention() {
-    for shape in "16 4 128" "32 8 64"; do
+    for shape in "16 4 128" "32 8 64" "8 4 256"; do
         read -r pairs kv_heads width <<<"$shape"
         for tokens in 1024 2048 4096 8192 16384 32768; do
             batch=$((tokens < 16384 ? 16384 / tokens : 1))

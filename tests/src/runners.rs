@@ -1,5 +1,6 @@
 //! The devices of tests.
 
+use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
 use minuend::Device;
@@ -10,14 +11,27 @@ pub fn cpu() -> &'static dyn Device {
     &**CPU.get_or_init(|| minuend::open_device("cpu", 2).unwrap())
 }
 
-/// Every GPU of this machine, opened: adapters of the portable target, CUDA devices. None, which is told,
-/// if there is no driver for one.
+/// Says what is not checked. Standard error itself is used: the harness hides what tests that pass print.
+pub fn skipped(what: &str) {
+    let _ = writeln!(io::stderr(), "skipped: {what}");
+}
+
+/// Every GPU of this machine, opened: adapters of the portable target, CUDA devices. It is told if there is
+/// none, or which one has nothing to run kernels with.
 pub fn gpus() -> Vec<Arc<dyn Device>> {
-    let infos = minuend::devices().unwrap();
-    let names = infos.iter().map(|info| info.name.as_str());
-    let names: Vec<&str> = names.filter(|name| *name != "cpu").collect();
-    if names.is_empty() {
-        eprintln!("skipped: no adapter");
+    let mut infos = minuend::devices().unwrap();
+    infos.retain(|info| info.name != "cpu");
+    if infos.is_empty() {
+        skipped("no adapter");
     }
-    names.iter().map(|name| minuend::open_device(name, 0).unwrap()).collect()
+    infos.retain(|info| {
+        let reasons = info.variants.iter().map(|variant| variant.unavailable.as_deref());
+        let reasons: Option<Vec<&str>> = reasons.collect();
+        // A reason for every variant.
+        if let Some(reason) = reasons.as_ref().and_then(|reasons| reasons.last()) {
+            skipped(&format!("{}: {reason}", info.name));
+        }
+        reasons.is_none()
+    });
+    infos.iter().map(|info| minuend::open_device(&info.name, 0).unwrap()).collect()
 }

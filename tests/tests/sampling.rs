@@ -11,6 +11,7 @@ use minuend_conform::subjects;
 use minuend_interp::Draw;
 use minuend_tests::models;
 use minuend_tests::random_values::RandomValues;
+use minuend_tests::runners::skipped;
 use minuend_tests::weight_table::WeightTable;
 
 /// Rows that are drawn from at once.
@@ -42,7 +43,7 @@ fn for_each_device(check: impl Fn(&dyn Device)) {
                 check(&**device)
             }
             Ok(_) => {}
-            Err(reason) => eprintln!("skipped: {}: {reason}", subject.name()),
+            Err(reason) => skipped(&format!("{}: {reason}", subject.name())),
         }
     }
 }

@@ -33,8 +33,8 @@ counted once. Peak memory is computed (weights + cache + arena) and, where the
 system tells it, the largest resident set of this process before the copy was
 measured.
 
---compile-only needs no weights and measures the compiler: graph, passes, plan,
-and binding the plan to sizes.
+--compile-only needs no weights and no device, and measures the compiler with the
+CPU as its target: graph, passes, plan, and binding the plan to sizes.
 
 Of an ONNX file (*.onnx) only the compiler is measured; 'import' is the time to read
 the file and to build its graph. --batch and --prompt-tokens are the sizes of a batch
@@ -71,7 +71,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, requires = "config")]
     random_weights: bool,
     /// Measure the compiler only
-    #[arg(long, conflicts_with_all = ["attention", "matmul"])]
+    #[arg(long, conflicts_with_all = ["attention", "matmul", "device", "variant", "threads"])]
     compile_only: bool,
     /// Measure one fused differential attention instead of a model
     #[arg(long)]

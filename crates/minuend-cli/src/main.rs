@@ -8,6 +8,7 @@
 
 mod activation_args;
 mod bench;
+mod comparison;
 mod compile;
 mod conform;
 mod device_args;

@@ -5,65 +5,34 @@ use minuend::{
     CompileOptions, OnnxModel, TensorCheck, TensorCheckKind, TensorChecks, check_tensors,
     read_tensors,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, json};
 
+use crate::comparison::{ComparedOutput, Comparison, count_figures, float_figures};
 use crate::failure::Failure;
 use crate::model_source::log_onnx_notes;
 use crate::verify::{HALF_TOLERANCE, INTERPRETER, VerifyArgs, open_device};
 use crate::{output, progress};
 
-/// What was compared, on which device, and how exactly.
-struct Verified {
-    device: String,
-    /// Type of the activations.
-    dtype: DType,
-    tolerance: f64,
-    done: TensorChecks,
-}
-
 pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let model = args.activations.of_onnx(&args.model)?;
-    let Verified { device, dtype, tolerance, done } =
-        progress::during("verifying", || run(&model, args))?;
-    let TensorChecks { checks, not_compared } = &done;
-    let passed = checks.iter().all(|check| check.passed);
-    for name in not_compared {
-        let file = args.expected.display();
-        output::log(&format!(
-            "note: output {} is not in {file}, not compared",
-            output::plain(name)
-        ));
+    let (comparison, not_compared) = progress::during("verifying", || run(&model, args))?;
+    for name in &not_compared {
+        let (name, file) = (output::plain(name), args.expected.display());
+        output::log(&format!("note: output {name} is not in {file}, not compared"));
     }
-    if args.json {
-        let outputs: Vec<Value> = checks.iter().map(as_json).collect();
-        output::print_json(&json!({
-            "device": device,
-            "dtype": dtype.name(),
-            "tolerance": tolerance,
-            "passed": passed,
-            "outputs": outputs,
-            "not_compared": not_compared,
-        }))?;
-    } else {
-        output::print(&table(checks))?;
-        log_onnx_notes(&model);
-        let count = checks.iter().filter(|check| check.passed).count();
-        let all = checks.len();
-        output::log(&format!(
-            "{device}, {dtype}: {count} of {all} passed, tolerance {tolerance:.3e}"
-        ));
-    }
-    if passed { Ok(()) } else { Err(Failure::Different) }
+    let more = Map::from_iter([("not_compared".to_string(), json!(not_compared))]);
+    comparison.tell(args.json, more, || log_onnx_notes(&model))
 }
 
-fn run(model: &OnnxModel, args: &VerifyArgs) -> Result<Verified, Failure> {
+/// The comparison, and the outputs that nothing is stored for.
+fn run(model: &OnnxModel, args: &VerifyArgs) -> Result<(Comparison, Vec<String>), Failure> {
     let stored = read_tensors(&args.expected)?;
     if args.device.device == INTERPRETER {
         let mut interpreted = model.interpreted()?;
         let dtype = interpreted.activations;
         let tolerance = args.tolerance.map_or_else(|| model.tolerance(dtype), Ok)?;
         let done = check_tensors(&mut interpreted, stored, tolerance)?;
-        return Ok(Verified { device: INTERPRETER.to_string(), dtype, tolerance, done });
+        return Ok(comparison(INTERPRETER, dtype, tolerance, done));
     }
     let device = open_device(&args.device)?;
     let compiled = progress::loading(|loaded| {
@@ -78,48 +47,46 @@ fn run(model: &OnnxModel, args: &VerifyArgs) -> Result<Verified, Failure> {
         None => model.tolerance(dtype)?,
     };
     let done = check_tensors(&mut compiled.session()?, stored, tolerance)?;
-    Ok(Verified { device: compiled.device.clone(), dtype, tolerance, done })
+    Ok(comparison(&compiled.device, dtype, tolerance, done))
 }
 
-fn as_json(check: &TensorCheck) -> Value {
-    match &check.kind {
-        TensorCheckKind::Floats { relative_l2, worst_over_rms } => json!({
-            "name": check.name,
-            "kind": "floats",
-            "relative_l2": relative_l2,
-            "worst_over_rms": worst_over_rms,
-            "passed": check.passed,
-        }),
-        TensorCheckKind::Exact { compared, different, first_difference } => json!({
-            "name": check.name,
-            "kind": "exact",
-            "compared": compared,
-            "different": different,
-            "first_difference": first_difference,
-            "passed": check.passed,
-        }),
-    }
+fn comparison(
+    device: &str,
+    dtype: DType,
+    tolerance: f64,
+    done: TensorChecks,
+) -> (Comparison, Vec<String>) {
+    let TensorChecks { checks, not_compared } = done;
+    let outputs = checks.into_iter().map(compared).collect();
+    (Comparison { device: device.to_string(), dtype, tolerance, outputs }, not_compared)
 }
 
-fn table(checks: &[TensorCheck]) -> String {
-    let names: Vec<String> = checks.iter().map(|check| output::plain(&check.name)).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let width = width.max("output".len());
-    let mut text =
-        format!("{:<width$}  {:>12}  {:>12}  result\n", "output", "relative L2", "worst/RMS");
-    for (name, TensorCheck { kind, passed, .. }) in names.iter().zip(checks) {
-        let result = if *passed { "pass" } else { "FAIL" };
-        text += &match kind {
-            TensorCheckKind::Floats { relative_l2, worst_over_rms } => {
-                format!("{name:<width$}  {relative_l2:>12.3e}  {worst_over_rms:>12.3e}  {result}\n")
-            }
-            TensorCheckKind::Exact { compared, different, first_difference } => {
-                let same = format!("{} of {compared} elements", compared - different);
-                let place = first_difference
-                    .map_or_else(String::new, |at| format!(" (first at element {at})"));
-                format!("{name:<width$}  {same:>26}  {result}{place}\n")
-            }
-        };
-    }
-    text
+fn compared(check: TensorCheck) -> ComparedOutput {
+    let TensorCheck { name, kind, passed } = check;
+    let (figures, remark, details) = match kind {
+        TensorCheckKind::Floats { relative_l2, worst_over_rms } => (
+            float_figures(relative_l2, worst_over_rms),
+            String::new(),
+            json!({
+                "name": name,
+                "kind": "floats",
+                "passed": passed,
+                "relative_l2": relative_l2,
+                "worst_over_rms": worst_over_rms,
+            }),
+        ),
+        TensorCheckKind::Exact { compared, different, first_difference } => (
+            count_figures(compared - different, compared, "elements"),
+            first_difference.map_or_else(String::new, |at| format!(" (first at element {at})")),
+            json!({
+                "name": name,
+                "kind": "exact",
+                "passed": passed,
+                "compared": compared,
+                "different": different,
+                "first_difference": first_difference,
+            }),
+        ),
+    };
+    ComparedOutput { name, passed, figures, remark, details }
 }

@@ -9,9 +9,10 @@ use minuend::{
     CheckKind, CompileOptions, Device, ExpectedOutputs, LogitRows, Model, OutputCheck,
     RequestError, check_outputs, logits_tolerance,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, json};
 
 use crate::activation_args::ActivationArgs;
+use crate::comparison::{ComparedOutput, Comparison, count_figures, float_figures};
 use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
 use crate::{model_source, onnx_verify, output, progress};
@@ -87,37 +88,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     }
     let model = args.activations.of(Model::open(&args.model)?);
     let expected = ExpectedOutputs::open(&args.expected)?;
-    let Verified { device, dtype, tolerance, checks } =
-        progress::during("verifying", || run(&model, &expected, args))?;
-    let passed = checks.iter().all(|check| check.passed);
-    if args.json {
-        let outputs: Vec<Value> = checks.iter().map(as_json).collect();
-        output::print_json(&json!({
-            "device": device,
-            "dtype": dtype.name(),
-            "tolerance": tolerance,
-            "passed": passed,
-            "outputs": outputs,
-        }))?;
-    } else {
-        output::print(&table(&checks))?;
-        model_source::log_notes(&model);
-        let count = checks.iter().filter(|check| check.passed).count();
-        let all = checks.len();
-        output::log(&format!(
-            "{device}, {dtype}: {count} of {all} passed, tolerance {tolerance:.3e}"
-        ));
-    }
-    if passed { Ok(()) } else { Err(Failure::Different) }
-}
-
-/// What was compared, on which device, and how exactly.
-struct Verified {
-    device: String,
-    /// Type of the activations.
-    dtype: DType,
-    tolerance: f64,
-    checks: Vec<OutputCheck>,
+    let comparison = progress::during("verifying", || run(&model, &expected, args))?;
+    comparison.tell(args.json, Map::new(), || model_source::log_notes(&model))
 }
 
 /// A device of the library; the error names the interpreter too.
@@ -130,14 +102,24 @@ pub(crate) fn open_device(args: &DeviceArgs) -> Result<Arc<dyn Device>, minuend:
     })
 }
 
-fn run(model: &Model, expected: &ExpectedOutputs, args: &VerifyArgs) -> Result<Verified, Failure> {
+fn run(
+    model: &Model,
+    expected: &ExpectedOutputs,
+    args: &VerifyArgs,
+) -> Result<Comparison, Failure> {
+    let comparison = |device: &str, dtype, tolerance, checks: Vec<OutputCheck>| Comparison {
+        device: device.to_string(),
+        dtype,
+        tolerance,
+        outputs: checks.into_iter().map(compared).collect(),
+    };
     if args.device.device == INTERPRETER {
         let dtype = args.activations.dtype.dtype_anywhere();
         let exact = logits_tolerance(dtype, model.config());
         let tolerance = args.tolerance.unwrap_or(exact);
         let mut interpreted = model.interpreted(LogitRows::All)?;
         let checks = check_outputs(&mut interpreted, expected, tolerance)?;
-        return Ok(Verified { device: INTERPRETER.to_string(), dtype, tolerance, checks });
+        return Ok(comparison(INTERPRETER, dtype, tolerance, checks));
     }
     let device = open_device(&args.device)?;
     let compiled = progress::loading(|loaded| {
@@ -151,7 +133,7 @@ fn run(model: &Model, expected: &ExpectedOutputs, args: &VerifyArgs) -> Result<V
     let tolerance = args.tolerance.unwrap_or(if rounds { HALF_TOLERANCE } else { by_dtype });
     let mut session = compiled.session(longest(expected))?;
     let checks = check_outputs(&mut session, expected, tolerance)?;
-    Ok(Verified { device: compiled.device.clone(), dtype, tolerance, checks })
+    Ok(comparison(&compiled.device, dtype, tolerance, checks))
 }
 
 /// Most tokens of a sequence that the checks feed.
@@ -164,53 +146,42 @@ fn longest(expected: &ExpectedOutputs) -> usize {
     expected.groups.iter().map(of_group).max().unwrap_or(1)
 }
 
-fn as_json(check: &OutputCheck) -> Value {
-    match &check.kind {
-        CheckKind::Logits { relative_l2, worst_over_rms } => json!({
-            "name": check.name,
-            "kind": "logits",
-            "relative_l2": relative_l2,
-            "worst_over_rms": worst_over_rms,
-            "passed": check.passed,
-        }),
-        CheckKind::Tokens { compared, different, near_ties, first_difference } => json!({
-            "name": check.name,
-            "kind": "tokens",
-            "compared": compared,
-            "different": different,
-            "near_ties": near_ties,
-            "first_difference": first_difference.map(|(sequence, position)| {
-                json!({ "sequence": sequence, "position": position })
+fn compared(check: OutputCheck) -> ComparedOutput {
+    let OutputCheck { name, kind, passed } = check;
+    let (figures, remark, details) = match kind {
+        CheckKind::Logits { relative_l2, worst_over_rms } => (
+            float_figures(relative_l2, worst_over_rms),
+            String::new(),
+            json!({
+                "name": name,
+                "kind": "logits",
+                "passed": passed,
+                "relative_l2": relative_l2,
+                "worst_over_rms": worst_over_rms,
             }),
-            "passed": check.passed,
-        }),
-    }
-}
-
-fn table(checks: &[OutputCheck]) -> String {
-    let names = checks.iter().map(|check| check.name.chars().count());
-    let width = names.max().unwrap_or(0).max("output".len());
-    let mut text =
-        format!("{:<width$}  {:>12}  {:>12}  result\n", "output", "relative L2", "worst/RMS");
-    for OutputCheck { name, kind, passed } in checks {
-        let result = if *passed { "pass" } else { "FAIL" };
-        text += &match kind {
-            CheckKind::Logits { relative_l2, worst_over_rms } => {
-                format!("{name:<width$}  {relative_l2:>12.3e}  {worst_over_rms:>12.3e}  {result}\n")
-            }
-            CheckKind::Tokens { compared, different, near_ties, first_difference } => {
-                let ties = match near_ties {
-                    0 => String::new(),
-                    count => format!(" ({count} near ties)"),
-                };
-                let place = first_difference.map_or_else(String::new, |(sequence, position)| {
-                    format!(" (first in sequence {sequence} at position {position})")
-                });
-                let same = compared - different - near_ties;
-                let tokens = format!("{same} of {compared} tokens");
-                format!("{name:<width$}  {tokens:>26}  {result}{ties}{place}\n")
-            }
-        };
-    }
-    text
+        ),
+        CheckKind::Tokens { compared, different, near_ties, first_difference } => {
+            let ties = match near_ties {
+                0 => String::new(),
+                count => format!(" ({count} near ties)"),
+            };
+            let place = first_difference.map_or_else(String::new, |(sequence, position)| {
+                format!(" (first in sequence {sequence} at position {position})")
+            });
+            let details = json!({
+                "name": name,
+                "kind": "tokens",
+                "passed": passed,
+                "compared": compared,
+                "different": different,
+                "near_ties": near_ties,
+                "first_difference": first_difference.map(|(sequence, position)| {
+                    json!({ "sequence": sequence, "position": position })
+                }),
+            });
+            let same = compared - different - near_ties;
+            (count_figures(same, compared, "tokens"), ties + &place, details)
+        }
+    };
+    ComparedOutput { name, passed, figures, remark, details }
 }

@@ -86,18 +86,20 @@ impl WgpuDevice {
             }));
         };
         let whole = limits_of(adapter);
-        let variant = options.variant.unwrap_or(Variant::F16);
-        let support = options.variant.map(|variant| variant.support(&whole));
-        if let Some(reason) = support.and_then(|support| support.unavailable) {
-            let variant = variant.name();
-            return Err(setup(format!("variant {variant} is not available: {reason}")));
+        let variant = options.variant.unwrap_or(Variant::of_default(&whole));
+        let unavailable = |reason: String| {
+            setup(format!("variant {} is not available: {reason}", variant.name()))
+        };
+        if let Some(reason) = variant.support(&whole).unavailable {
+            return Err(unavailable(reason));
         }
         let description = describe(0, adapter);
         let name = format!("{} ({})", description.name, description.backend);
         let gpu = Gpu::open(adapter, name)?;
-        let mut limits = variant.restrict(&whole);
-        if !gpu.has(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
-            limits.cooperative_matrix = None;
+        let limits = variant.restrict(&whole);
+        let is_cooperative = limits.cooperative_matrix.is_some();
+        if is_cooperative && !gpu.has(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+            return Err(unavailable("the driver lists such matrices and then refuses them".into()));
         }
         let cache = PipelineCache::open(&gpu, adapter, options.cache_directory.as_deref());
         let shared = Shared {

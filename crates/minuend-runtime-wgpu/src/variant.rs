@@ -44,6 +44,11 @@ impl Variant {
         Variant::ALL.into_iter().find(|variant| variant.name() == name)
     }
 
+    /// What is taken if none is asked for: the most special one that is exact and has kernels of its own.
+    pub fn of_default(limits: &WgslLimits) -> Variant {
+        if limits.subgroups.is_some() { Variant::Subgroups } else { Variant::Plain }
+    }
+
     /// The most special one that limits allow.
     pub fn of(limits: &WgslLimits) -> Variant {
         let is_allowed = |variant: &Variant| variant.support(limits).unavailable.is_none();

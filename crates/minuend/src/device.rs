@@ -27,7 +27,7 @@ pub struct DeviceInfo {
     pub description: String,
     /// Facts about it: key and value, as the device tells them.
     pub details: Vec<(String, String)>,
-    /// The kernel families that it can run, the one that [`open_device`] takes first.
+    /// Kernel families of such devices, with the reason where it cannot run one.
     pub variants: Vec<VariantInfo>,
 }
 
@@ -43,8 +43,8 @@ pub struct VariantInfo {
 /// Names of devices, for messages.
 const KNOWN_DEVICES: &str = "auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, wgpu:NAME";
 
-/// Every device that this build can open, the one that `auto` takes first: NVIDIA GPUs through CUDA,
-/// hardware GPUs through wgpu, then the CPU, then software adapters.
+/// The devices of this machine, the one that `auto` takes first: NVIDIA GPUs through CUDA, hardware GPUs
+/// through wgpu, then the CPU, then software adapters, and NVIDIA GPUs without a compiler for their kernels.
 pub fn devices() -> Result<Vec<DeviceInfo>, Error> {
     let cpu = open_device("cpu", 0)?;
     let variants = vec![VariantInfo { name: PLAIN.into(), unavailable: None }];
@@ -56,19 +56,21 @@ pub fn devices() -> Result<Vec<DeviceInfo>, Error> {
     let (software, hardware): (Vec<_>, Vec<_>) =
         adapters().into_iter().partition(|adapter| adapter.kind == SOFTWARE);
     let hardware = hardware.iter().map(adapter_info);
-    let gpus = gpus();
-    let gpus = gpus.iter().map(gpu_info);
-    Ok(gpus.chain(hardware).chain([cpu]).chain(software.iter().map(adapter_info)).collect())
+    let software = software.iter().map(adapter_info);
+    let others = hardware.chain([cpu]).chain(software);
+    let compiler = Nvrtc::load().map(|nvrtc| nvrtc.version()).map_err(|error| error.to_string());
+    let gpus: Vec<DeviceInfo> = gpus().iter().map(|gpu| gpu_info(gpu, &compiler)).collect();
+    Ok(match compiler {
+        Ok(_) => gpus.into_iter().chain(others).collect(),
+        Err(_) => others.chain(gpus).collect(),
+    })
 }
 
-fn gpu_info(gpu: &GpuDescription) -> DeviceInfo {
+/// compiler: its version, or why there is none.
+fn gpu_info(gpu: &GpuDescription, compiler: &Result<(i32, i32), String>) -> DeviceInfo {
     let (major, minor) = gpu.capability;
     let (driver_major, driver_minor) = gpu.driver;
     let arch = Arch::of_capability(major, minor);
-    let compiler = match Nvrtc::load() {
-        Ok(nvrtc) => format!("NVRTC {}.{}", nvrtc.version().0, nvrtc.version().1),
-        Err(error) => error.to_string(),
-    };
     let kernels = match arch {
         None => "none: compute capability 8.0 or later is needed",
         Some(arch) if arch.has_tcgen05 => {
@@ -78,18 +80,19 @@ fn gpu_info(gpu: &GpuDescription) -> DeviceInfo {
         Some(arch) if arch.has_tma => "attention by mma.sync, decode by TMA",
         Some(_) => "attention by mma.sync, decode by cp.async",
     };
+    let nvrtc = |(major, minor): &(i32, i32)| format!("NVRTC {major}.{minor}");
     let details = [
         ("architecture", arch.map_or("unknown", |arch| arch.compiler_name).to_string()),
         ("compute capability", format!("{major}.{minor}")),
         ("driver", format!("for CUDA {driver_major}.{driver_minor}")),
-        ("compiler", compiler),
+        ("compiler", compiler.as_ref().map_or_else(Clone::clone, nvrtc)),
         ("multiprocessors", gpu.multiprocessors.to_string()),
         ("memory", format!("{} bytes", gpu.memory_bytes)),
         ("kernels", kernels.to_string()),
     ];
     let variants = minuend_runtime_cuda::Variant::ALL.map(|variant| VariantInfo {
         name: variant.name().to_string(),
-        unavailable: variant.unavailable_on(gpu),
+        unavailable: variant.unavailable_on(gpu).or_else(|| compiler.as_ref().err().cloned()),
     });
     DeviceInfo {
         name: format!("cuda:{}", gpu.index),
@@ -170,8 +173,11 @@ pub fn open_variant(name: &str, threads: usize, variant: &str) -> Result<Arc<dyn
     };
     let cuda_variant = minuend_runtime_cuda::Variant::from_name(variant);
     let choice = match Choice::of(name)? {
-        // The variant says which kind of device is meant.
-        Choice::Auto if variant == PLAIN => return open_device(name, threads),
+        // The variant says which kind of device is meant. Adapters and the CPU have this one.
+        Choice::Auto if variant == PLAIN => {
+            let adapter = open_adapter(AdapterChoice::Hardware, Some(Variant::Plain));
+            return adapter.or_else(|_| open_device("cpu", threads));
+        }
         Choice::Auto if cuda_variant.is_some() => Choice::Gpu(0),
         Choice::Auto => Choice::Adapter(AdapterChoice::Best),
         choice => choice,
@@ -263,5 +269,32 @@ pub fn open_target(name: &str) -> Result<Box<dyn Target>, Error> {
                 Err(RequestError::UnknownTarget { name, known }.into())
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variant_alone_opens_a_device_that_has_it() {
+        let device = open_variant("auto", 1, PLAIN).unwrap();
+        assert_eq!(device.variant(), PLAIN, "{}", device.name());
+        assert!(!device.name().starts_with("cuda"), "{}", device.name());
+    }
+
+    #[test]
+    fn auto_takes_the_first_device() {
+        let devices = devices().unwrap();
+        let first = devices.first().unwrap();
+        assert!(first.variants.iter().any(|variant| variant.unavailable.is_none()), "{first:?}");
+        let opened = open_device("auto", 1).unwrap();
+        let name = opened.name();
+        let is_first = if first.name == "cpu" {
+            name.starts_with("cpu")
+        } else {
+            name.contains(&first.description)
+        };
+        assert!(is_first, "{name}, expected {first:?}");
     }
 }

@@ -56,9 +56,9 @@ __device__ __forceinline__ void wait(u32 barrier, int parity) {
         : "memory");
 }
 
-// Tries behind which a counted wait gives up. One that fails lasts 3.9 us on an H200, all of them
-// 8 s.
+// A counted wait gives up behind so many tries, each of at most so many nanoseconds: 8 s.
 constexpr int most_tries = 1 << 21;
+constexpr int try_nanoseconds = 4000;
 
 // The same, but a phase that never ends is a fault of the kernel, of which the host is told, and
 // not a standstill. Tries are counted, not time: what holds the whole kernel up does not count.
@@ -70,7 +70,7 @@ __device__ __forceinline__ void wait_or_trap(u32 barrier, int parity) {
         ".reg .b32 left;\n"
         "mov.b32 left, %2;\n"
         "again_%=:\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1, %3;\n"
         "@done bra passed_%=;\n"
         "add.s32 left, left, -1;\n"
         "setp.ne.s32 more, left, 0;\n"
@@ -78,7 +78,7 @@ __device__ __forceinline__ void wait_or_trap(u32 barrier, int parity) {
         "trap;\n"
         "passed_%=:\n"
         "}\n" ::"r"(barrier),
-        "r"(parity), "n"(most_tries)
+        "r"(parity), "n"(most_tries), "r"(try_nanoseconds)
         : "memory");
 }
 

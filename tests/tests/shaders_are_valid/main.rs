@@ -11,21 +11,16 @@ mod spirv_val;
 mod wgsl;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::{env, fs, io, thread};
+use std::{env, fs, thread};
 
 use minuend_codegen::wgsl::{Dialect, Features, KernelSource, KernelSpec, specialise, templates};
+use minuend_tests::runners::skipped;
 use naga::valid::Capabilities;
 
 use crate::backends::{Backend, Written};
 use crate::spirv_val::Verdict;
-
-/// Says what is not checked. Standard error itself is used: the harness hides what tests that pass print.
-fn skipped(what: &str) {
-    let _ = writeln!(io::stderr(), "skipped: {what}");
-}
 
 /// Fails with everything that was found, one per line.
 fn expect_none(faults: &[String]) {

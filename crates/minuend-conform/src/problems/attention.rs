@@ -95,9 +95,13 @@ fn tiles() -> Vec<(Size, AttentionShape)> {
     let queries_before_keys = AttentionShape { tokens: 300, past: 200, mask: Mask::Full, ..base };
     shapes.push((Size::Large, queries_before_keys));
     shapes.push((Size::Large, AttentionShape { mask: Mask::Causal, ..queries_before_keys }));
-    // More tiles than a GPU has multiprocessors: thread blocks take one after the other.
-    let many = AttentionShape { batch: 24, heads: 8, group: 4, tokens: 17, past: 150, ..base };
-    shapes.push((Size::Large, many));
+    // More tiles than twice the multiprocessors of a GPU: thread blocks take one after the other, and go
+    // round the buffers that they keep keys, values and queries in.
+    for (d, group) in [(64, 4), (128, 1)] {
+        let (head_dim, value_dim) = (d, d);
+        let many = AttentionShape { batch: 96, heads: 8, group, head_dim, value_dim, ..base };
+        shapes.push((Size::Large, AttentionShape { tokens: 17, past: 150, ..many }));
+    }
     // Rows of heads that share keys and values fill a tile differently with each of these.
     for (heads, group) in [(1, 1), (2, 1), (4, 4), (8, 8), (8, 4), (3, 1)] {
         for (batch, tokens) in [(1, 17), (2, 1), (3, 33)] {

@@ -319,7 +319,12 @@ fn attention(q: &[Dim], k: &[Dim], v: &[Dim], is_paired: bool) -> Option<Vec<Vec
     let each = heads.checked_div(groups)?.max(1);
     let case = |groups: usize, tokens: usize, past: usize| {
         let heads = groups * each;
-        let past = if queries == keys { 0 } else { past };
+        // Without a cache all tokens of a prompt are queries.
+        let (tokens, past) = match (queries == keys, tokens) {
+            (false, _) => (tokens, past),
+            (true, 1) => (1, 0),
+            (true, _) => (tokens + past, 0),
+        };
         let kv = |width: usize| vec![1, groups, tokens + past, width];
         let mut shapes = vec![vec![1, heads, tokens, features], kv(features), kv(values)];
         if is_paired {

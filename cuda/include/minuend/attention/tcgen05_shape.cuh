@@ -58,8 +58,6 @@ struct Tcgen05Shape {
 
     // Columns of tensor memory. Weights take the place of the scores that they are computed from:
     // two to a column, they need half of it.
-    static constexpr int weight_columns = block_keys / 2;
-
     static constexpr u32 scores_column(int stage) { return stage * block_keys; }
 
     static constexpr u32 sums_column(int stage) { return stages * block_keys + stage * HeadDim; }

@@ -73,7 +73,7 @@ class Tcgen05Softmax {
           visible(visible),
           scale(scale),
           stage(stage),
-          scores(tensor + tcgen05::first_lane(warp) + stage * block_keys) {}
+          scores(tensor + tcgen05::first_lane(warp) + Shape::scores_column(stage)) {}
 
     // All tiles. lse: natural logarithms of the sums of exponentials, [batch, query heads,
     // queries], or null.

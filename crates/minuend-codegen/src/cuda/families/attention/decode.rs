@@ -10,8 +10,9 @@ mod simt;
 mod split;
 mod tiles;
 
-use crate::attention::{Problem, strides};
+use crate::attention::Problem;
 use crate::cuda::error::CudaError;
+use crate::cuda::families::attention::problem::stride_arg;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::template::Template;
@@ -59,20 +60,9 @@ fn tensor(
     place: Option<&TensorPlace<'_>>,
     names: [&'static str; 2],
 ) -> Result<KernelLaunch, CudaError> {
-    let mut elements = [0i64; 6];
-    let Some(place) = place else {
-        return Ok(launch.arg(names[0], Arg::Null).arg(names[1], Arg::Strides(elements)));
-    };
-    for (to, value) in elements.iter_mut().zip(strides(place)) {
-        let name = names[1];
-        *to = i64::try_from(value).map_err(|_| CudaError::Size { name, value })?;
-    }
-    Ok(launch.arg(names[0], Arg::tensor(place)).arg(names[1], Arg::Strides(elements)))
-}
-
-/// Query `i` sees no key behind `i + reach`: its own position under a causal mask, otherwise any.
-fn reach(problem: &Problem<'_>) -> usize {
-    if problem.is_causal() { problem.keys - problem.queries } else { problem.keys }
+    let address = place.map_or(Arg::Null, Arg::tensor);
+    let strides = place.map_or(Ok(Arg::Strides([0; 6])), stride_arg)?;
+    Ok(launch.arg(names[0], address).arg(names[1], strides))
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl Tiles {
         let units = group_units * problem.kv_heads / cluster;
         let all_units = units.saturating_mul(problem.batch);
         let count = row_tiles.saturating_mul(all_units);
-        let reach = if problem.is_causal() { problem.keys - problem.queries } else { problem.keys };
+        let reach = problem.reach();
         // Kernels count tiles a round ahead, and positions a tile ahead.
         let positions = reach.saturating_add(problem.queries).saturating_add(tokens);
         i32::try_from(count.saturating_add(takers)).ok()?;

@@ -4,6 +4,7 @@ use minuend_ir::DType;
 
 use crate::attention::Problem;
 use crate::cuda::error::CudaError;
+use crate::cuda::families::attention::forward::Layout;
 use crate::cuda::families::attention::forward_simt::{arguments, blocks};
 use crate::cuda::families::element;
 use crate::cuda::launch::{KernelLaunch, Works};
@@ -76,11 +77,6 @@ fn row_bytes(columns: usize) -> usize {
     16 * if vectors.is_multiple_of(8) { vectors } else { vectors + 1 }
 }
 
-/// Two heads of a K/V head share a group of rows where there are two.
-fn heads_of_group(problem: &Problem<'_>) -> usize {
-    if problem.streams() == 2 || problem.group_heads().is_multiple_of(2) { 2 } else { 1 }
-}
-
 /// True for widths, types and places that the kernel reads.
 fn covers(problem: &Problem<'_>) -> bool {
     let is_width = |dim: usize| dim > 0 && dim <= MOST_COLUMNS && dim.is_multiple_of(16);
@@ -102,7 +98,8 @@ pub(super) fn works(
     }
     let (head_dim, value_dim) = (problem.head_dim, problem.value_dim);
     let tiling = Tiling::of(head_dim, value_dim, limits.arch.shared_bytes);
-    let heads = heads_of_group(problem);
+    // Two heads of a K/V head share a group of rows where there are two.
+    let heads = Layout::of(problem).tile_heads;
     let spec = spec(problem.dtype, problem.streams(), heads, head_dim, value_dim, tiling);
     let head_groups = problem.heads * problem.streams() / heads;
     let blocks = blocks(problem, tiling.queries(heads), head_groups, 1)?;

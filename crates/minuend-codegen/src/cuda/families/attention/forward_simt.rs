@@ -2,14 +2,14 @@
 
 use minuend_ir::DType;
 
-use crate::attention::{Problem, strides};
+use crate::attention::Problem;
 use crate::cuda::error::CudaError;
+use crate::cuda::families::attention::problem::stride_arg;
 use crate::cuda::families::element;
 use crate::cuda::launch::{Arg, KernelLaunch, Works};
 use crate::cuda::limits::CudaLimits;
 use crate::cuda::overlap::Overlap;
 use crate::cuda::template::{KernelSpec, Needs, Template, no_opcodes, not_generated};
-use crate::place::TensorPlace;
 
 pub(super) const TEMPLATE: Template = Template {
     name: "attention/forward_simt",
@@ -93,11 +93,6 @@ pub(super) fn arguments(
     if positions > (i32::MAX - 4096) as usize {
         return Err(CudaError::Size { name: "queries and keys together", value: positions });
     }
-    let reach = if problem.is_causal() {
-        problem.keys.saturating_sub(problem.queries)
-    } else {
-        problem.keys
-    };
     let lambda = problem.lambda.map_or(Arg::Null, Arg::tensor);
     let lambda_strides = problem.lambda.map_or(Ok(Arg::Strides([0; 6])), stride_arg)?;
     let launch = launch
@@ -119,20 +114,10 @@ pub(super) fn arguments(
         .arg("keys", Arg::size("keys", problem.keys)?)
         .arg("head_dim", Arg::size("head_dim", problem.head_dim)?)
         .arg("value_dim", Arg::size("value_dim", problem.value_dim)?)
-        .arg("reach", Arg::size("reach", reach)?)
+        .arg("reach", Arg::size("reach", problem.reach())?)
         .arg("window", Arg::Int(problem.window()))
         .arg("scale_log2", Arg::Float(problem.scale * std::f32::consts::LOG2_E));
     Ok(launch)
-}
-
-/// The strides of batches, heads and tokens.
-fn stride_arg(place: &TensorPlace<'_>) -> Result<Arg, CudaError> {
-    let mut all = [0; 6];
-    for (to, value) in all.iter_mut().zip(strides(place)) {
-        let name = "an attention stride";
-        *to = i64::try_from(value).map_err(|_| CudaError::Size { name, value })?;
-    }
-    Ok(Arg::Strides(all))
 }
 
 #[cfg(test)]

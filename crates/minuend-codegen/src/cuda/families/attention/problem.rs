@@ -3,12 +3,19 @@
 use minuend_ir::ops::Mask;
 
 use crate::attention::{Problem, strides};
+use crate::cuda::error::CudaError;
+use crate::cuda::launch::Arg;
 use crate::place::TensorPlace;
 
 impl Problem<'_> {
     /// True if a query sees no key behind its own position.
     pub(super) fn is_causal(&self) -> bool {
         self.mask != Mask::Full
+    }
+
+    /// Query `i` sees no key behind `i + reach`: its own position under a causal mask, otherwise any.
+    pub(super) fn reach(&self) -> usize {
+        if self.is_causal() { self.keys.saturating_sub(self.queries) } else { self.keys }
     }
 
     /// Keys up to its own position that a query sees at most; `i32::MAX` without such a limit.
@@ -31,4 +38,14 @@ impl Problem<'_> {
         };
         [self.q, self.k, self.v, self.out].into_iter().all(fits)
     }
+}
+
+/// A tensor's strides over batches, heads and tokens.
+pub(super) fn stride_arg(place: &TensorPlace<'_>) -> Result<Arg, CudaError> {
+    let mut all = [0; 6];
+    for (to, value) in all.iter_mut().zip(strides(place)) {
+        let name = "an attention stride";
+        *to = i64::try_from(value).map_err(|_| CudaError::Size { name, value })?;
+    }
+    Ok(Arg::Strides(all))
 }

@@ -5,7 +5,8 @@ use minuend_ir::{DType, Op, Real};
 use smallvec::smallvec;
 
 use super::*;
-use crate::cuda::launch::{KernelLaunch, Work};
+use crate::cuda::launch::{Arg, KernelLaunch, Work};
+use crate::cuda::tensor_map::TensorMap;
 use crate::kernel::{Kernel, Tail};
 use crate::place::{Region, TensorPlace};
 
@@ -124,6 +125,19 @@ pub(super) fn checked(works: Works) -> Vec<KernelLaunch> {
     let kernels: Vec<_> = kernels.collect();
     kernels.iter().for_each(|kernel| kernel.check().unwrap());
     kernels
+}
+
+/// An argument of a launch.
+pub(super) fn value<'l>(launch: &'l KernelLaunch, name: &str) -> &'l Arg {
+    &launch.args.iter().find(|arg| arg.0 == name).unwrap().1
+}
+
+/// The same, of one that is a tensor map.
+pub(super) fn tensor_map<'l>(launch: &'l KernelLaunch, name: &str) -> &'l TensorMap {
+    match value(launch, name) {
+        Arg::TensorMap(map) => map,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

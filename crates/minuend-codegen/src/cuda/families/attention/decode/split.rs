@@ -2,7 +2,6 @@
 
 use crate::attention::Problem;
 use crate::cuda::error::CudaError;
-use crate::cuda::families::attention::decode::reach;
 use crate::cuda::launch::{Arg, KernelLaunch};
 use crate::place::Region;
 
@@ -40,7 +39,7 @@ impl Split {
     ) -> Split {
         let window = problem.window() as usize;
         let seen =
-            if problem.is_causal() { (reach(problem) + 1).saturating_sub(window) } else { 0 };
+            if problem.is_causal() { (problem.reach() + 1).saturating_sub(window) } else { 0 };
         let first_key = seen / unit * unit;
         let keys = problem.keys - first_key;
         let wanted = if blocks > MOST_COUNTERS { 1 } else { wanted(blocks, places, keys) };
@@ -87,7 +86,7 @@ impl Split {
     ) -> Result<KernelLaunch, CudaError> {
         Ok(launch
             .arg("keys", Arg::size("keys", problem.keys)?)
-            .arg("reach", Arg::size("reach", reach(problem))?)
+            .arg("reach", Arg::size("reach", problem.reach())?)
             .arg("window", Arg::Int(problem.window()))
             .arg("first_key", Arg::size("first_key", self.first_key)?)
             .arg("chunk", Arg::size("chunk", self.chunk)?))

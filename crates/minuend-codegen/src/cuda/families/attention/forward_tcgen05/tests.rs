@@ -1,8 +1,8 @@
 use super::*;
-use crate::cuda::families::attention::tests::{PREFILL, Sizes, checked};
+use crate::cuda::families::attention::tests::{PREFILL, Sizes, checked, tensor_map, value};
 use crate::cuda::families::attention::{forward_mma, works as chosen};
 use crate::cuda::launch::Arg;
-use crate::cuda::tensor_map::{Swizzle, TensorMap};
+use crate::cuda::tensor_map::Swizzle;
 use crate::cuda::{ARCHES, Arch};
 
 fn limits() -> CudaLimits {
@@ -13,17 +13,6 @@ fn launch(sizes: Sizes) -> Option<KernelLaunch> {
     let works = sizes.with(|problem| works(problem, &limits())).unwrap()?;
     assert_eq!(works.scratch_bytes, 0);
     checked(works).pop()
-}
-
-fn value<'l>(launch: &'l KernelLaunch, name: &str) -> &'l Arg {
-    &launch.args.iter().find(|arg| arg.0 == name).unwrap().1
-}
-
-fn tensor_map<'l>(launch: &'l KernelLaunch, name: &str) -> &'l TensorMap {
-    match value(launch, name) {
-        Arg::TensorMap(map) => map,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]

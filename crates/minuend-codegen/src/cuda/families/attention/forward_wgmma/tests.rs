@@ -1,6 +1,6 @@
 use super::*;
-use crate::cuda::families::attention::tests::{PREFILL, Sizes, checked};
-use crate::cuda::{ARCHES, Arch, TensorMap};
+use crate::cuda::families::attention::tests::{PREFILL, Sizes, checked, tensor_map, value};
+use crate::cuda::{ARCHES, Arch};
 
 fn limits() -> CudaLimits {
     CudaLimits::typical(Arch::of_capability(9, 0).unwrap())
@@ -10,17 +10,6 @@ fn launch(sizes: Sizes) -> Option<KernelLaunch> {
     let works = sizes.with(|problem| works(problem, &limits())).unwrap()?;
     assert_eq!(works.scratch_bytes, 0);
     checked(works).pop()
-}
-
-fn value<'l>(launch: &'l KernelLaunch, name: &str) -> &'l Arg {
-    &launch.args.iter().find(|arg| arg.0 == name).unwrap().1
-}
-
-fn tensor_map<'l>(launch: &'l KernelLaunch, name: &str) -> &'l TensorMap {
-    match value(launch, name) {
-        Arg::TensorMap(map) => map,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]
