@@ -56,7 +56,7 @@ __device__ __forceinline__ void wait(u32 barrier, int parity) {
         : "memory");
 }
 
-// A counted wait gives up behind so many tries, each of at most so many nanoseconds: 8 s.
+// A counted wait gives up behind so many tries, each of about so many nanoseconds: 9 s on an H200.
 constexpr int most_tries = 1 << 21;
 constexpr int try_nanoseconds = 4000;
 
