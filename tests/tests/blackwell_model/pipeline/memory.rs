@@ -6,13 +6,13 @@ use std::collections::HashMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     /// 64 columns of a tile of keys or values.
-    Kv { stage: usize, chunk: usize },
-    /// 64 columns of a tile of queries.
-    Q { stage: usize, head: usize, chunk: usize },
+    Kv { ring_stage: usize, chunk: usize },
+    /// 64 columns of a stage's tile of queries.
+    Q { ring_stage: usize, stage: usize, chunk: usize },
     /// 64 columns (counted in 64) of the lanes that a warp reaches.
     Tensor { column: usize, quarter: usize },
     /// The numbers of a warp's rows, for the correction.
-    Note { head: usize, quarter: usize },
+    Note { stage: usize, quarter: usize },
     /// The result of a warp's rows, on its way out.
     Out { quarter: usize },
 }
@@ -40,24 +40,24 @@ pub(crate) enum Content {
     },
     Queries {
         tile: usize,
-        head: usize,
+        stage: usize,
         chunk: usize,
     },
     Scores {
         tile: usize,
-        head: usize,
+        stage: usize,
         block: usize,
         half: usize,
     },
     Weights {
         tile: usize,
-        head: usize,
+        stage: usize,
         block: usize,
     },
     /// Sums over `count` blocks; whether they have been made relative to the next block's maximum.
     Sums {
         tile: usize,
-        head: usize,
+        stage: usize,
         count: usize,
         is_scaled: bool,
         chunk: usize,
@@ -65,7 +65,7 @@ pub(crate) enum Content {
     /// The factor of the sums over `count` blocks; with all blocks of the tile, the final sum.
     Note {
         tile: usize,
-        head: usize,
+        stage: usize,
         count: usize,
     },
     Result {
