@@ -9,6 +9,7 @@
 //! before.
 
 mod barrier;
+mod fault;
 mod memory;
 mod mistakes;
 mod program;
@@ -16,4 +17,4 @@ mod roles;
 mod runs;
 mod scheduler;
 mod spoiled;
-mod thread_block;
+pub(crate) mod thread_block;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::fault::Fault;
+
 /// A piece of memory that is read and written as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
@@ -95,13 +97,16 @@ impl Memory {
         })
     }
 
-    pub(crate) fn begin_read(&mut self, place: Place, expected: Content) -> Result<(), String> {
+    pub(crate) fn begin_read(&mut self, place: Place, expected: Content) -> Result<(), Fault> {
         let cell = self.cell(place);
         if cell.is_written {
-            return Err(format!("reads {place:?} while it is being written"));
+            return Err(Fault::at(place, format!("reads {place:?} while it is being written")));
         }
         if cell.content != expected {
-            return Err(format!("reads {:?} in {place:?}, expected {expected:?}", cell.content));
+            return Err(Fault::at(
+                place,
+                format!("reads {:?} in {place:?}, expected {expected:?}", cell.content),
+            ));
         }
         cell.readers += 1;
         Ok(())
@@ -116,15 +121,18 @@ impl Memory {
         &mut self,
         place: Place,
         before: Option<Content>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Fault> {
         let cell = self.cell(place);
         if cell.is_written || cell.readers > 0 {
-            return Err(format!("writes {place:?} while others are at it"));
+            return Err(Fault::at(place, format!("writes {place:?} while others are at it")));
         }
         if let Some(before) = before
             && cell.content != before
         {
-            return Err(format!("adds to {:?} in {place:?}, expected {before:?}", cell.content));
+            return Err(Fault::at(
+                place,
+                format!("adds to {:?} in {place:?}, expected {before:?}", cell.content),
+            ));
         }
         cell.is_written = true;
         cell.content = Content::Nothing;

@@ -10,13 +10,16 @@ use crate::shape::{CHUNK_BYTES, STAGES, Shape};
 /// Warps that share the 128 lanes of tensor memory.
 pub(crate) const QUARTERS: usize = 4;
 
-/// Columns are counted in 64. The first of a stage's scores; their weights take the first half of them.
+/// Columns are counted in 64. Those of both stages' scores; sums lie behind them.
+pub(crate) const SCORES_COLUMNS: usize = 2 * STAGES;
+
+/// The first of a stage's scores; their weights take the first half of them.
 fn scores_column(stage: usize) -> usize {
     2 * stage
 }
 
 fn sums_column(shape: &Shape, stage: usize) -> usize {
-    4 + shape.chunks() * stage
+    SCORES_COLUMNS + shape.chunks() * stage
 }
 
 fn scores(tile: usize, stage: usize, block: usize, quarter: usize) -> [(Place, Content); 2] {

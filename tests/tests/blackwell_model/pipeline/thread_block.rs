@@ -81,7 +81,7 @@ fn surround(warp: usize, program: &mut Program) {
     program.steps = steps;
 }
 
-fn barriers(shape: &Shape, tiles: &[Tile]) -> Vec<(Name, i64, i64)> {
+pub(crate) fn barriers(shape: &Shape, tiles: &[Tile]) -> Vec<(Name, i64, i64)> {
     let blocks: usize = tiles.iter().map(Tile::count).sum();
     // Uses of a place in a ring, of `uses` in all.
     let of_ring = |uses: usize, at: usize, length: usize| (uses + length - 1 - at) / length;
