@@ -7,8 +7,9 @@
 //! - [`movement`]: the bytes of small attentions, moved and multiplied as descriptors say, against the
 //!   interpreter.
 //!
-//! Both take tiles and key blocks from [`schedule`]. Each model has a list of mistakes, and has to
-//! notice every one of them.
+//! Both take tiles and key blocks from [`schedule`], and sizes from [`shape`], which [`tuning`] compares with
+//! the rows of the kernel's template. Each model has a list of mistakes, and has to notice every one of them
+//! in work that passes without it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -17,3 +18,4 @@ mod pipeline;
 mod random;
 mod schedule;
 mod shape;
+mod tuning;

@@ -7,7 +7,7 @@
 
 mod agreement;
 mod descriptor;
-mod element;
+pub(crate) mod element;
 mod global_memory;
 mod kernel;
 mod mistakes;
@@ -16,4 +16,4 @@ mod product;
 mod shared_memory;
 mod softmax;
 mod tensor_memory;
-mod wiring;
+pub(crate) mod wiring;

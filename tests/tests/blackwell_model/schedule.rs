@@ -26,6 +26,16 @@ impl Tile {
     }
 }
 
+/// Blocks of keys that a tile's queries see, `first..end`. Those of `unmasked_first..unmasked_end` are the
+/// ones that all queries see whole, and the first query a key behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyBlocks {
+    pub(crate) first: usize,
+    pub(crate) unmasked_first: usize,
+    pub(crate) unmasked_end: usize,
+    pub(crate) end: usize,
+}
+
 /// Query `i` sees keys `first(i)..end(i)`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VisibleKeys {
@@ -45,11 +55,21 @@ impl VisibleKeys {
         (query as i64 + 1 + self.reach - self.window).max(0) as usize
     }
 
-    /// Blocks of keys that `tokens` queries from `token` on see.
-    pub(crate) fn blocks(&self, token: usize, tokens: usize) -> (usize, usize) {
-        let end = self.end(token + tokens - 1).div_ceil(ROWS);
-        let is_windowed = self.window < i64::from(i32::MAX);
-        (if is_windowed { self.first(token) / ROWS } else { 0 }, end)
+    pub(crate) fn is_windowed(&self) -> bool {
+        self.window < i64::from(i32::MAX)
+    }
+
+    /// Blocks of keys of `tokens` queries from `token` on.
+    pub(crate) fn blocks(&self, token: usize, tokens: usize) -> KeyBlocks {
+        let last_token = token + tokens - 1;
+        let end = self.end(last_token).div_ceil(ROWS);
+        let unmasked_end = (self.end(token) - 1) / ROWS;
+        if !self.is_windowed() {
+            return KeyBlocks { first: 0, unmasked_first: 0, unmasked_end, end };
+        }
+        let first = self.first(token) / ROWS;
+        let unmasked_first = self.first(last_token).div_ceil(ROWS).min(end);
+        KeyBlocks { first, unmasked_first, unmasked_end, end }
     }
 }
 
@@ -80,7 +100,7 @@ impl TileOrder {
         let row_tile = self.row_tiles - 1 - in_section / section_units;
         let unit = first_unit + in_section % section_units;
         let token = row_tile * self.work.tokens();
-        let (first, end) = visible.blocks(token, self.work.tokens());
+        let KeyBlocks { first, end, .. } = visible.blocks(token, self.work.tokens());
         Tile { index, token, unit: unit % self.units, batch: unit / self.units, first, end }
     }
 
@@ -109,9 +129,39 @@ fn every_tile_is_worked_on_once() {
                     .flat_map(|block| order.of_block(block, blocks, &visible))
                     .map(|tile| (tile.batch, tile.unit, tile.token))
                     .collect();
+                assert_eq!(seen.len(), order.tiles(), "{order:?} over {blocks} blocks");
                 seen.sort_unstable();
                 seen.dedup();
-                assert_eq!(seen.len(), order.tiles(), "{order:?} over {blocks} blocks");
+                assert_eq!(seen.len(), order.tiles(), "{order:?} over {blocks} blocks: twice");
+            }
+        }
+    }
+}
+
+/// Key by key, of tiles whose bounds lie on the edges of blocks and beside them.
+#[test]
+fn blocks_are_unmasked_where_all_queries_see_all_keys() {
+    for reach in (0..700).filter(|reach| [0, 1, 2, 127, 64].contains(&(reach % 128))) {
+        for window in [1, 2, 127, 128, 129, 300, 383, 384, 385, i64::from(i32::MAX)] {
+            // The last tile has rows behind the last query, 299.
+            for (token, tokens) in [(0, 128), (128, 128), (256, 128), (0, 256), (256, 256)] {
+                let visible = VisibleKeys { keys: 300 + reach, reach, window };
+                let blocks = visible.blocks(token, tokens);
+                let name = format!("{visible:?}, {tokens} from {token} on: {blocks:?}");
+                let queries = || token..token + tokens;
+                for block in 0..(visible.keys as usize).div_ceil(ROWS) {
+                    let keys = block * ROWS..(block + 1) * ROWS;
+                    let seen = |query| visible.first(query)..visible.end(query);
+                    let sees_some =
+                        |query| seen(query).start.max(keys.start) < seen(query).end.min(keys.end);
+                    let sees_all =
+                        |query| seen(query).start <= keys.start && keys.end <= seen(query).end;
+                    let is_taken = (blocks.first..blocks.end).contains(&block);
+                    assert_eq!(is_taken, queries().any(sees_some), "{name}: {block}");
+                    let is_unmasked = (blocks.unmasked_first..blocks.unmasked_end).contains(&block);
+                    let is_seen = queries().all(sees_all) && keys.end < seen(token).end;
+                    assert_eq!(is_unmasked, is_seen, "{name}: {block}");
+                }
             }
         }
     }

@@ -53,7 +53,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// As the kernel is compiled.
+    /// As the kernel is compiled; `tuning` compares it with the rows of its template.
     pub(crate) fn of(head_dim: usize, work: Work) -> Shape {
         let (kv_stages, q_stages) = if head_dim == 128 { (4, 1) } else { (8, 2) };
         Shape { head_dim, work, kv_stages, q_stages }

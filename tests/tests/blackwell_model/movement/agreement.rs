@@ -159,10 +159,40 @@ fn single_heads_with_hidden_blocks_agree_with_the_interpreter() {
     agrees(&Problem { queries: 300, keys: 77, mask: Mask::Full, ..single });
 }
 
+/// Windows that are wider than blocks, so that there are unmasked ones between masked ones: bounds of both
+/// lie on the edges of blocks and beside them.
+#[test]
+fn windows_with_unmasked_blocks_agree_with_the_interpreter() {
+    for (number, work) in Work::ALL.into_iter().enumerate() {
+        let queries = work.tokens();
+        for (turn, first_end) in [511, 512, 513].into_iter().enumerate() {
+            // The first query sees keys up to `first_end`, the last one from `last_first` on.
+            let last_first = [127, 128, 129][(turn + number) % 3];
+            let keys = queries + first_end - 1;
+            let mask = Mask::Window(keys - last_first);
+            let seed = (200 + 3 * number + turn) as u64;
+            let problem =
+                Problem { work, query_heads: 2, queries, keys, mask, blocks: 1, seed, ..SMALL };
+            let visible = problem.visible();
+            assert_eq!((visible.end(0), visible.first(queries - 1)), (first_end, last_first));
+            assert!(has_unmasked_between_masked(&problem), "{problem:?}");
+            agrees(&problem);
+        }
+    }
+}
+
+fn has_unmasked_between_masked(problem: &Problem) -> bool {
+    let blocks = problem.visible().blocks(0, problem.work.tokens());
+    [blocks.first, blocks.unmasked_first, blocks.unmasked_end, blocks.end]
+        .is_sorted_by(|a, b| a < b)
+}
+
 #[test]
 fn every_mistake_is_noticed() {
     let difference = Problem { head_dim: 128, query_heads: 2, queries: 140, keys: 300, ..SMALL };
     let single = Problem { work: Work::Single, query_heads: 1, queries: 200, ..difference };
+    let windowed = Problem { head_dim: 64, keys: 560, mask: Mask::Window(300), ..difference };
+    assert!(has_unmasked_between_masked(&windowed));
     let mut missed = Vec::new();
     let mut try_all = |problem: &Problem, all: &[Mistake]| {
         let reference = Reference::of(problem);
@@ -180,5 +210,6 @@ fn every_mistake_is_noticed() {
     try_all(&difference, &mistakes::ALL);
     try_all(&difference, &mistakes::OF_SOME[..2]);
     try_all(&single, &mistakes::OF_SOME[2..]);
+    try_all(&windowed, &mistakes::OF_WINDOWS);
     assert!(missed.is_empty(), "not noticed: {missed:?}");
 }

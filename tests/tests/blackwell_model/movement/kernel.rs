@@ -101,8 +101,7 @@ impl ThreadBlock<'_> {
             for stage in 0..STAGES {
                 self.scores(stage, q[stage], keys)?;
                 for warp in 0..WARPS {
-                    let shrinks =
-                        self.softmax(tile, stage, warp, block, number == 0, &mut rows[stage])?;
+                    let shrinks = self.softmax(tile, stage, warp, block, &mut rows[stage])?;
                     if number > 0 {
                         self.rescale(stage, warp, &shrinks)?;
                     }
@@ -209,23 +208,34 @@ impl ThreadBlock<'_> {
         stage: usize,
         warp: usize,
         block: usize,
-        is_first: bool,
         states: &mut [RowState],
     ) -> Result<Vec<f32>, String> {
         let scale = (self.problem.softmax_scale() as f32) * std::f32::consts::LOG2_E;
         let mut rows = self.read(warp, self.wiring.scores_column[stage], ROWS)?;
+        let is_masked = self.is_masked(tile, block);
         let (mut packed, mut shrinks) = (Vec::new(), Vec::new());
         for (lane, scores) in rows.iter_mut().enumerate() {
             let row = warp * WARP_LANES + lane;
-            self.hide(self.token(tile, stage) + row, block, scores);
-            let block = states[row].take(scores, scale, is_first);
-            self.results.rescaled += usize::from(block.shrink != 1.0);
+            if is_masked {
+                self.hide(self.token(tile, stage) + row, block, scores);
+            }
+            let block = states[row].take(scores, scale);
+            // What has seen no key before shrinks to nothing.
+            self.results.rescaled += usize::from(block.shrink > 0.0 && block.shrink < 1.0);
             self.results.kept += usize::from(block.is_kept);
             shrinks.push(block.shrink);
             packed.push(self.packed(&block.weights));
         }
         self.write(warp, self.wiring.weights_column[stage], &packed)?;
         Ok(shrinks)
+    }
+
+    fn is_masked(&self, tile: &Tile, block: usize) -> bool {
+        let visible = self.problem.visible();
+        let blocks = visible.blocks(tile.token, self.problem.work.tokens());
+        let [first_off, end_off] = self.wiring.unmasked_off;
+        block as i64 >= blocks.unmasked_end as i64 + end_off
+            || (visible.is_windowed() && (block as i64) < blocks.unmasked_first as i64 + first_off)
     }
 
     fn hide(&self, query: usize, block: usize, scores: &mut [f32]) {

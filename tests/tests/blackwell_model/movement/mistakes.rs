@@ -67,6 +67,13 @@ pub(crate) const OF_SOME: [Mistake; 3] = [
     ("the second stage has the first's tokens", |w| w.stage_tokens = 0),
 ];
 
+/// Mistakes that show under a window with masked blocks of keys on both sides of unmasked ones. A block
+/// that is masked without need changes nothing: each bound is wrong in one direction only.
+pub(crate) const OF_WINDOWS: [Mistake; 2] = [
+    ("the last masked block before the unmasked ones is not masked", |w| w.unmasked_off[0] = -1),
+    ("the first masked block behind the unmasked ones is not masked", |w| w.unmasked_off[1] = 1),
+];
+
 fn halve(word: &mut u64, first: u32) {
     let field = *word >> first & 0x3fff;
     *word = *word & !(0x3fff << first) | (field / 2) << first;

@@ -29,14 +29,13 @@ impl RowState {
     }
 
     /// Takes in a block; hidden scores are minus infinity. `scale`: of scores, to powers of two.
-    pub(crate) fn take(&mut self, scores: &[f32], scale: f32, is_first: bool) -> Block {
+    pub(crate) fn take(&mut self, scores: &[f32], scale: f32) -> Block {
         let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let higher = self.relative_to.max(top);
         let grow = (higher - self.relative_to) * scale;
         let mut shrink = 1.0;
-        if is_first {
-            self.relative_to = top;
-        } else if grow > LARGEST_GROWTH {
+        // Not a number without a visible key.
+        if grow > LARGEST_GROWTH {
             shrink = (-grow).exp2();
             self.relative_to = higher;
         }
@@ -44,7 +43,7 @@ impl RowState {
         let weights: Vec<f32> =
             scores.iter().map(|score| score.mul_add(scale, -base).exp2()).collect();
         self.sum = self.sum * shrink + weights.iter().sum::<f32>();
-        Block { weights, shrink, is_kept: !is_first && shrink == 1.0 && grow > 0.0 }
+        Block { weights, shrink, is_kept: shrink == 1.0 && grow > 0.0 }
     }
 
     /// The logarithm of the sum of exponentials.

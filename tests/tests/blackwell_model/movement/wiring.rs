@@ -39,6 +39,8 @@ pub(crate) struct Wiring {
     /// Tokens of the staged rows of a warp.
     pub(crate) store_rows: usize,
     pub(crate) hides_keys: bool,
+    /// Blocks by which the first unmasked block of keys, and the first masked one behind, are too late.
+    pub(crate) unmasked_off: [i64; 2],
     pub(crate) rescales: bool,
     pub(crate) has_gate: bool,
     /// Where things lie in shared memory.
@@ -84,6 +86,7 @@ impl Wiring {
             stages_swizzled: true,
             store_rows: 32,
             hides_keys: true,
+            unmasked_off: [0; 2],
             rescales: true,
             has_gate: true,
             q_start,

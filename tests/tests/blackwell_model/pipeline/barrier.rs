@@ -1,5 +1,7 @@
 //! Barriers of shared memory (mbarrier).
 
+use crate::shape::STAGES;
+
 /// What a barrier tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -44,9 +46,14 @@ impl Kind {
     }
 }
 
-/// One barrier; a ring of queries has index `2 * stage + head`.
+/// One barrier; the ring of queries has one for each stage, see [`query_part`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Name(pub(crate) Kind, pub(crate) usize);
+
+/// The number of a stage's tile in the ring of queries.
+pub(crate) fn query_part(ring_stage: usize, stage: usize) -> usize {
+    STAGES * ring_stage + stage
+}
 
 /// The state that the hardware keeps.
 #[derive(Clone, Copy, Debug)]

@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 
+use super::fault::Fault;
+
 /// A piece of memory that is read and written as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     /// 64 columns of a tile of keys or values.
-    Kv { stage: usize, chunk: usize },
-    /// 64 columns of a tile of queries.
-    Q { stage: usize, head: usize, chunk: usize },
+    Kv { ring_stage: usize, chunk: usize },
+    /// 64 columns of a stage's tile of queries.
+    Q { ring_stage: usize, stage: usize, chunk: usize },
     /// 64 columns (counted in 64) of the lanes that a warp reaches.
     Tensor { column: usize, quarter: usize },
     /// The numbers of a warp's rows, for the correction.
-    Note { head: usize, quarter: usize },
+    Note { stage: usize, quarter: usize },
     /// The result of a warp's rows, on its way out.
     Out { quarter: usize },
 }
@@ -40,24 +42,24 @@ pub(crate) enum Content {
     },
     Queries {
         tile: usize,
-        head: usize,
+        stage: usize,
         chunk: usize,
     },
     Scores {
         tile: usize,
-        head: usize,
+        stage: usize,
         block: usize,
         half: usize,
     },
     Weights {
         tile: usize,
-        head: usize,
+        stage: usize,
         block: usize,
     },
     /// Sums over `count` blocks; whether they have been made relative to the next block's maximum.
     Sums {
         tile: usize,
-        head: usize,
+        stage: usize,
         count: usize,
         is_scaled: bool,
         chunk: usize,
@@ -65,7 +67,7 @@ pub(crate) enum Content {
     /// The factor of the sums over `count` blocks; with all blocks of the tile, the final sum.
     Note {
         tile: usize,
-        head: usize,
+        stage: usize,
         count: usize,
     },
     Result {
@@ -95,13 +97,16 @@ impl Memory {
         })
     }
 
-    pub(crate) fn begin_read(&mut self, place: Place, expected: Content) -> Result<(), String> {
+    pub(crate) fn begin_read(&mut self, place: Place, expected: Content) -> Result<(), Fault> {
         let cell = self.cell(place);
         if cell.is_written {
-            return Err(format!("reads {place:?} while it is being written"));
+            return Err(Fault::at(place, format!("reads {place:?} while it is being written")));
         }
         if cell.content != expected {
-            return Err(format!("reads {:?} in {place:?}, expected {expected:?}", cell.content));
+            return Err(Fault::at(
+                place,
+                format!("reads {:?} in {place:?}, expected {expected:?}", cell.content),
+            ));
         }
         cell.readers += 1;
         Ok(())
@@ -116,15 +121,18 @@ impl Memory {
         &mut self,
         place: Place,
         before: Option<Content>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Fault> {
         let cell = self.cell(place);
         if cell.is_written || cell.readers > 0 {
-            return Err(format!("writes {place:?} while others are at it"));
+            return Err(Fault::at(place, format!("writes {place:?} while others are at it")));
         }
         if let Some(before) = before
             && cell.content != before
         {
-            return Err(format!("adds to {:?} in {place:?}, expected {before:?}", cell.content));
+            return Err(Fault::at(
+                place,
+                format!("adds to {:?} in {place:?}, expected {before:?}", cell.content),
+            ));
         }
         cell.is_written = true;
         cell.content = Content::Nothing;

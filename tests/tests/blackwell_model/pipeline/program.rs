@@ -6,7 +6,7 @@ use super::memory::{Content, Place};
 /// A warp's part in the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
-    Softmax { head: usize, quarter: usize },
+    Softmax { stage: usize, quarter: usize },
     Correction { quarter: usize },
     Products,
     Copies,
@@ -88,7 +88,7 @@ impl Program {
     }
 }
 
-/// A position in a ring of stages.
+/// A position in a ring: `stage` is what is called `ring_stage` elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ring {
     pub(crate) stage: usize,

@@ -1,6 +1,6 @@
 //! The programs of the roles, as the kernel writes them.
 
-use super::barrier::{Kind, Name};
+use super::barrier::{Kind, Name, query_part};
 use super::memory::{Content, Place};
 use super::program::{Product, Program, Ring, Role, Step};
 use crate::random::Random;
@@ -10,43 +10,46 @@ use crate::shape::{CHUNK_BYTES, STAGES, Shape};
 /// Warps that share the 128 lanes of tensor memory.
 pub(crate) const QUARTERS: usize = 4;
 
-/// Columns are counted in 64. The first of a head's scores; their weights take the first half of them.
-fn scores_column(head: usize) -> usize {
-    2 * head
+/// Columns are counted in 64. Those of both stages' scores; sums lie behind them.
+pub(crate) const SCORES_COLUMNS: usize = 2 * STAGES;
+
+/// The first of a stage's scores; their weights take the first half of them.
+fn scores_column(stage: usize) -> usize {
+    2 * stage
 }
 
-fn sums_column(shape: &Shape, head: usize) -> usize {
-    4 + shape.chunks() * head
+fn sums_column(shape: &Shape, stage: usize) -> usize {
+    SCORES_COLUMNS + shape.chunks() * stage
 }
 
-fn scores(tile: usize, head: usize, block: usize, quarter: usize) -> [(Place, Content); 2] {
+fn scores(tile: usize, stage: usize, block: usize, quarter: usize) -> [(Place, Content); 2] {
     [0, 1].map(|half| {
-        let place = Place::Tensor { column: scores_column(head) + half, quarter };
-        (place, Content::Scores { tile, head, block, half })
+        let place = Place::Tensor { column: scores_column(stage) + half, quarter };
+        (place, Content::Scores { tile, stage, block, half })
     })
 }
 
-fn weights(tile: usize, head: usize, block: usize, quarter: usize) -> (Place, Content) {
-    let place = Place::Tensor { column: scores_column(head), quarter };
-    (place, Content::Weights { tile, head, block })
+fn weights(tile: usize, stage: usize, block: usize, quarter: usize) -> (Place, Content) {
+    let place = Place::Tensor { column: scores_column(stage), quarter };
+    (place, Content::Weights { tile, stage, block })
 }
 
-/// Sums of a head's rows over `count` blocks.
+/// Sums of a stage's rows over `count` blocks.
 #[derive(Clone, Copy)]
 struct Sums {
     tile: usize,
-    head: usize,
+    stage: usize,
     count: usize,
     is_scaled: bool,
 }
 
 impl Sums {
     fn at(self, shape: &Shape, quarter: usize) -> impl Iterator<Item = (Place, Content)> + use<> {
-        let first = sums_column(shape, self.head);
-        let Sums { tile, head, count, is_scaled } = self;
+        let first = sums_column(shape, self.stage);
+        let Sums { tile, stage, count, is_scaled } = self;
         (0..shape.chunks()).map(move |chunk| {
             let place = Place::Tensor { column: first + chunk, quarter };
-            (place, Content::Sums { tile, head, count, is_scaled, chunk })
+            (place, Content::Sums { tile, stage, count, is_scaled, chunk })
         })
     }
 }
@@ -60,19 +63,23 @@ struct Copies {
 
 impl Copies {
     fn kv(&mut self, content: impl Fn(usize) -> Content) {
-        let stage = self.kv.stage;
-        self.program.wait(Name(Kind::KvEmpty, stage), self.kv.empty());
-        self.boxes(Name(Kind::KvFull, stage), |chunk| Place::Kv { stage, chunk }, content);
+        let ring_stage = self.kv.stage;
+        self.program.wait(Name(Kind::KvEmpty, ring_stage), self.kv.empty());
+        self.boxes(
+            Name(Kind::KvFull, ring_stage),
+            |chunk| Place::Kv { ring_stage, chunk },
+            content,
+        );
         self.kv.advance();
     }
 
     fn q(&mut self, tile: &Tile) {
-        let stage = self.q.stage;
-        for head in 0..STAGES {
-            self.program.wait(Name(Kind::QEmpty, 2 * stage + head), self.q.empty());
-            let content = |chunk| Content::Queries { tile: tile.index, head, chunk };
-            let place = |chunk| Place::Q { stage, head, chunk };
-            self.boxes(Name(Kind::QFull, 2 * stage + head), place, content);
+        let ring_stage = self.q.stage;
+        for stage in 0..STAGES {
+            self.program.wait(Name(Kind::QEmpty, query_part(ring_stage, stage)), self.q.empty());
+            let content = |chunk| Content::Queries { tile: tile.index, stage, chunk };
+            let place = |chunk| Place::Q { ring_stage, stage, chunk };
+            self.boxes(Name(Kind::QFull, query_part(ring_stage, stage)), place, content);
         }
         self.q.advance();
     }
@@ -111,8 +118,8 @@ pub(crate) fn copies(shape: Shape, tiles: &[Tile]) -> Program {
         kv.advance();
     }
     for _ in 0..shape.q_stages {
-        for head in 0..STAGES {
-            program.wait(Name(Kind::QEmpty, 2 * q.stage + head), q.empty());
+        for stage in 0..STAGES {
+            program.wait(Name(Kind::QEmpty, query_part(q.stage, stage)), q.empty());
         }
         q.advance();
     }
@@ -122,17 +129,18 @@ pub(crate) fn copies(shape: Shape, tiles: &[Tile]) -> Program {
 fn scores_product(
     shape: &Shape,
     tile: usize,
-    head: usize,
+    stage: usize,
     block: usize,
     q_stage: usize,
     k_stage: usize,
 ) -> Step {
     let queries = (0..shape.chunks()).map(|chunk| {
-        (Place::Q { stage: q_stage, head, chunk }, Content::Queries { tile, head, chunk })
+        (Place::Q { ring_stage: q_stage, stage, chunk }, Content::Queries { tile, stage, chunk })
     });
-    let keys = (0..shape.chunks())
-        .map(|chunk| (Place::Kv { stage: k_stage, chunk }, Content::Keys { tile, block, chunk }));
-    let written = (0..QUARTERS).flat_map(|quarter| scores(tile, head, block, quarter));
+    let keys = (0..shape.chunks()).map(|chunk| {
+        (Place::Kv { ring_stage: k_stage, chunk }, Content::Keys { tile, block, chunk })
+    });
+    let written = (0..QUARTERS).flat_map(|quarter| scores(tile, stage, block, quarter));
     Step::Issue(Product {
         reads: queries.chain(keys).collect(),
         writes: written.map(|(place, content)| (place, None, content)).collect(),
@@ -142,18 +150,19 @@ fn scores_product(
 fn sums_product(
     shape: &Shape,
     tile: usize,
-    head: usize,
+    stage: usize,
     block: usize,
     v_stage: usize,
     number: usize,
 ) -> Step {
-    let weights = (0..QUARTERS).map(|quarter| weights(tile, head, block, quarter));
-    let values = (0..shape.chunks())
-        .map(|chunk| (Place::Kv { stage: v_stage, chunk }, Content::Values { tile, block, chunk }));
+    let weights = (0..QUARTERS).map(|quarter| weights(tile, stage, block, quarter));
+    let values = (0..shape.chunks()).map(|chunk| {
+        (Place::Kv { ring_stage: v_stage, chunk }, Content::Values { tile, block, chunk })
+    });
     let mut writes = Vec::new();
     for quarter in 0..QUARTERS {
-        let before = Sums { tile, head, count: number, is_scaled: true }.at(shape, quarter);
-        let after = Sums { tile, head, count: number + 1, is_scaled: false }.at(shape, quarter);
+        let before = Sums { tile, stage, count: number, is_scaled: true }.at(shape, quarter);
+        let after = Sums { tile, stage, count: number + 1, is_scaled: false }.at(shape, quarter);
         writes.extend(
             before.zip(after).map(|((place, before), (_, after))| {
                 (place, (number > 0).then_some(before), after)
@@ -172,13 +181,13 @@ pub(crate) fn products(shape: Shape, tiles: &[Tile]) -> Program {
         let blocks: Vec<usize> = tile.blocks().collect();
         let last = blocks.len() - 1;
         program.wait(Name(Kind::KvFull, kv.stage), kv.full());
-        for head in 0..STAGES {
-            program.wait(Name(Kind::QFull, 2 * q.stage + head), q.full());
+        for stage in 0..STAGES {
+            program.wait(Name(Kind::QFull, query_part(q.stage, stage)), q.full());
             program.push(Step::FenceAfter);
-            program.push(scores_product(&shape, tile.index, head, blocks[0], q.stage, kv.stage));
-            program.push(Step::Commit(Name(Kind::ScoresFull, head)));
+            program.push(scores_product(&shape, tile.index, stage, blocks[0], q.stage, kv.stage));
+            program.push(Step::Commit(Name(Kind::ScoresFull, stage)));
             if last == 0 {
-                program.push(Step::Commit(Name(Kind::QEmpty, 2 * q.stage + head)));
+                program.push(Step::Commit(Name(Kind::QEmpty, query_part(q.stage, stage))));
             }
         }
         program.push(Step::Commit(Name(Kind::KvEmpty, kv.stage)));
@@ -192,27 +201,26 @@ pub(crate) fn products(shape: Shape, tiles: &[Tile]) -> Program {
             if next.is_some() {
                 kv.advance();
             }
-            for head in 0..STAGES {
-                program.wait(Name(Kind::WeightsFull, head), total);
-                program.wait(Name(Kind::SumsReady, head), total);
+            for stage in 0..STAGES {
+                program.wait(Name(Kind::WeightsFull, stage), total);
+                program.wait(Name(Kind::SumsReady, stage), total);
                 program.push(Step::FenceAfter);
-                let stage = values.stage;
-                program.push(sums_product(&shape, tile.index, head, block, stage, number));
-                program.push(Step::Commit(Name(Kind::SumsFull, head)));
-                if head == 1 {
+                program.push(sums_product(&shape, tile.index, stage, block, values.stage, number));
+                program.push(Step::Commit(Name(Kind::SumsFull, stage)));
+                if stage == 1 {
                     program.push(Step::Commit(Name(Kind::KvEmpty, values.stage)));
                 }
                 let Some(next) = next else { continue };
-                if head == 0 {
+                if stage == 0 {
                     program.wait(Name(Kind::KvFull, keys.stage), keys.full());
                 }
-                program.push(scores_product(&shape, tile.index, head, next, q.stage, keys.stage));
-                program.push(Step::Commit(Name(Kind::ScoresFull, head)));
-                if head == 1 {
+                program.push(scores_product(&shape, tile.index, stage, next, q.stage, keys.stage));
+                program.push(Step::Commit(Name(Kind::ScoresFull, stage)));
+                if stage == 1 {
                     program.push(Step::Commit(Name(Kind::KvEmpty, keys.stage)));
                 }
                 if number + 1 == last {
-                    program.push(Step::Commit(Name(Kind::QEmpty, 2 * q.stage + head)));
+                    program.push(Step::Commit(Name(Kind::QEmpty, query_part(q.stage, stage))));
                 }
             }
             total += 1;
@@ -222,33 +230,33 @@ pub(crate) fn products(shape: Shape, tiles: &[Tile]) -> Program {
     program
 }
 
-pub(crate) fn softmax(head: usize, quarter: usize, tiles: &[Tile]) -> Program {
-    let mut program = Program::new(Role::Softmax { head, quarter });
+pub(crate) fn softmax(stage: usize, quarter: usize, tiles: &[Tile]) -> Program {
+    let mut program = Program::new(Role::Softmax { stage, quarter });
     let (mut total, mut notes) = (0, 0);
     let mut note = |program: &mut Program, tile: usize, count: usize| {
-        program.wait(Name(Kind::NoteEmpty, head), notes - 1);
-        let content = Content::Note { tile, head, count };
-        program.push(Step::Write(Place::Note { head, quarter }, content));
+        program.wait(Name(Kind::NoteEmpty, stage), notes - 1);
+        let content = Content::Note { tile, stage, count };
+        program.push(Step::Write(Place::Note { stage, quarter }, content));
         program.push(Step::Settle);
-        program.push(Step::Arrive(Name(Kind::NoteFull, head)));
+        program.push(Step::Arrive(Name(Kind::NoteFull, stage)));
         notes += 1;
     };
     for tile in tiles {
         for (number, block) in tile.blocks().enumerate() {
-            program.wait(Name(Kind::ScoresFull, head), total);
+            program.wait(Name(Kind::ScoresFull, stage), total);
             program.push(Step::FenceAfter);
-            for (place, content) in scores(tile.index, head, block, quarter) {
+            for (place, content) in scores(tile.index, stage, block, quarter) {
                 program.push(Step::Read(place, content));
             }
             program.push(Step::Settle);
             if number > 0 {
                 note(&mut program, tile.index, number);
             }
-            let (place, content) = weights(tile.index, head, block, quarter);
+            let (place, content) = weights(tile.index, stage, block, quarter);
             program.push(Step::Write(place, content));
             program.push(Step::Settle);
             program.push(Step::FenceBefore);
-            program.push(Step::Arrive(Name(Kind::WeightsFull, head)));
+            program.push(Step::Arrive(Name(Kind::WeightsFull, stage)));
             total += 1;
         }
         note(&mut program, tile.index, tile.count());
@@ -264,20 +272,20 @@ struct Correction {
 }
 
 impl Correction {
-    fn read_note(&mut self, tile: usize, head: usize, count: usize) {
-        self.program.wait(Name(Kind::NoteFull, head), self.notes);
-        let place = Place::Note { head, quarter: self.quarter };
-        self.program.push(Step::Read(place, Content::Note { tile, head, count }));
+    fn read_note(&mut self, tile: usize, stage: usize, count: usize) {
+        self.program.wait(Name(Kind::NoteFull, stage), self.notes);
+        let place = Place::Note { stage, quarter: self.quarter };
+        self.program.push(Step::Read(place, Content::Note { tile, stage, count }));
         self.program.push(Step::Settle);
-        self.program.push(Step::Arrive(Name(Kind::NoteEmpty, head)));
+        self.program.push(Step::Arrive(Name(Kind::NoteEmpty, stage)));
     }
 
-    fn release_sums(&mut self, head: usize) {
-        self.program.push(Step::Arrive(Name(Kind::SumsReady, head)));
+    fn release_sums(&mut self, stage: usize) {
+        self.program.push(Step::Arrive(Name(Kind::SumsReady, stage)));
     }
 
-    fn rescale(&mut self, tile: usize, head: usize, count: usize, is_needed: bool) {
-        let before = Sums { tile, head, count, is_scaled: false };
+    fn rescale(&mut self, tile: usize, stage: usize, count: usize, is_needed: bool) {
+        let before = Sums { tile, stage, count, is_scaled: false };
         let after = Sums { is_scaled: true, ..before };
         if !is_needed {
             let pairs =
@@ -297,8 +305,8 @@ impl Correction {
         self.program.push(Step::Settle);
     }
 
-    fn read_sums(&mut self, tile: &Tile, head: usize) {
-        let sums = Sums { tile: tile.index, head, count: tile.count(), is_scaled: false };
+    fn read_sums(&mut self, tile: &Tile, stage: usize) {
+        let sums = Sums { tile: tile.index, stage, count: tile.count(), is_scaled: false };
         for (place, content) in sums.at(&self.shape, self.quarter) {
             self.program.push(Step::Read(place, content));
         }
@@ -328,37 +336,37 @@ pub(crate) fn correction(
     let mut total = 0;
     for tile in tiles {
         warp.program.push(Step::FenceBefore);
-        for head in 0..STAGES {
-            warp.release_sums(head);
+        for stage in 0..STAGES {
+            warp.release_sums(stage);
         }
         for number in 1..tile.count() {
-            for head in 0..STAGES {
-                warp.read_note(tile.index, head, number);
-                warp.program.wait(Name(Kind::SumsFull, head), total + number as i64 - 1);
+            for stage in 0..STAGES {
+                warp.read_note(tile.index, stage, number);
+                warp.program.wait(Name(Kind::SumsFull, stage), total + number as i64 - 1);
                 warp.program.push(Step::FenceAfter);
-                warp.rescale(tile.index, head, number, random.one_in(2));
+                warp.rescale(tile.index, stage, number, random.one_in(2));
                 warp.program.push(Step::FenceBefore);
-                warp.release_sums(head);
+                warp.release_sums(stage);
             }
             warp.notes += 1;
         }
-        for head in 0..STAGES {
-            warp.read_note(tile.index, head, tile.count());
+        for stage in 0..STAGES {
+            warp.read_note(tile.index, stage, tile.count());
         }
         warp.notes += 1;
-        for head in 0..STAGES {
-            warp.program.wait(Name(Kind::SumsFull, head), total + tile.count() as i64 - 1);
+        for stage in 0..STAGES {
+            warp.program.wait(Name(Kind::SumsFull, stage), total + tile.count() as i64 - 1);
         }
         warp.program.push(Step::FenceAfter);
         if shape.work.results() == 1 {
-            for head in 0..STAGES {
-                warp.read_sums(tile, head);
+            for stage in 0..STAGES {
+                warp.read_sums(tile, stage);
             }
             warp.store(tile.index, 0);
         } else {
-            for head in 0..STAGES {
-                warp.read_sums(tile, head);
-                warp.store(tile.index, head);
+            for stage in 0..STAGES {
+                warp.read_sums(tile, stage);
+                warp.store(tile.index, stage);
             }
         }
         total += tile.count() as i64;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::barrier::{Barrier, Name};
+use super::fault::Fault;
 use super::memory::{Content, Memory, Place};
 use super::program::{Product, Program, Step};
 use super::thread_block::ThreadBlock;
@@ -75,13 +76,13 @@ struct World<'a> {
     is_allocated: bool,
 }
 
-/// Runs to the end; an error says what went wrong.
+/// Runs to the end, or to the first fault.
 pub(crate) fn run(
     block: &ThreadBlock,
     products: Products,
     policy: Policy,
     random: &mut Random,
-) -> Result<(), String> {
+) -> Result<(), Fault> {
     let mut world = World {
         block,
         warps: block.programs.iter().map(|_| Warp::default()).collect(),
@@ -111,20 +112,23 @@ pub(crate) fn run(
                 able.iter().copied().max_by_key(|agent| ranks[*agent]).unwrap_or(able[0])
             }
         };
-        world.go_on(agent, random).map_err(|error| world.at(agent, &error))?;
+        world.go_on(agent, random).map_err(|fault| world.by(agent, fault))?;
         world.check_exit()?;
     }
 }
 
 impl World<'_> {
-    fn at(&self, agent: usize, error: &str) -> String {
-        match self.block.programs.get(agent) {
+    /// Whose fault it is.
+    fn by(&self, agent: usize, fault: Fault) -> Fault {
+        let Fault { what, place } = fault;
+        let what = match self.block.programs.get(agent) {
             Some(program) => {
                 let step = self.warps[agent].next;
-                format!("{:?}, step {step}: {error}", program.role)
+                format!("{:?}, step {step}: {what}", program.role)
             }
-            None => format!("agent {agent}: {error}"),
-        }
+            None => format!("agent {agent}: {what}"),
+        };
+        Fault { what, place }
     }
 
     fn can_go_on(&self, agent: usize) -> bool {
@@ -149,7 +153,7 @@ impl World<'_> {
         }
     }
 
-    fn go_on(&mut self, agent: usize, random: &mut Random) -> Result<(), String> {
+    fn go_on(&mut self, agent: usize, random: &mut Random) -> Result<(), Fault> {
         match agent {
             COPY_ENGINE => {
                 let copied = self.copies.swap_remove(random.below(self.copies.len()));
@@ -179,14 +183,14 @@ impl World<'_> {
         &mut self,
         name: Name,
         change: impl FnOnce(&mut Barrier) -> Result<(), String>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Fault> {
         let barrier = self.barriers.get_mut(&name);
         let barrier = barrier.ok_or_else(|| format!("{name:?} is not initialised"))?;
-        change(barrier).map_err(|error| format!("{name:?} {error}"))
+        change(barrier).map_err(|error| Fault::from(format!("{name:?} {error}")))
     }
 
     /// Begins or ends a product, or arrives.
-    fn run_products(&mut self, random: &mut Random) -> Result<(), String> {
+    fn run_products(&mut self, random: &mut Random) -> Result<(), Fault> {
         if let Some(Queued::Commit(name)) = self.queue.front() {
             let name = *name;
             self.queue.pop_front();
@@ -221,17 +225,17 @@ impl World<'_> {
     }
 
     /// What tensor memory asks of a warp that accesses it or issues a product.
-    fn touch_tensor(&mut self, agent: usize) -> Result<(), String> {
+    fn touch_tensor(&mut self, agent: usize) -> Result<(), Fault> {
         if !self.is_allocated {
-            return Err("tensor memory is not allocated".to_string());
+            return Err("tensor memory is not allocated".into());
         }
         if self.warps[agent].has_waited {
-            return Err("no fence between a wait and tensor memory".to_string());
+            return Err("no fence between a wait and tensor memory".into());
         }
         Ok(())
     }
 
-    fn touch(&mut self, agent: usize, place: Place) -> Result<(), String> {
+    fn touch(&mut self, agent: usize, place: Place) -> Result<(), Fault> {
         if place.is_tensor() {
             self.touch_tensor(agent)?;
             self.warps[agent].has_touched = true;
@@ -239,7 +243,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn step(&mut self, agent: usize, step: &Step) -> Result<(), String> {
+    fn step(&mut self, agent: usize, step: &Step) -> Result<(), Fault> {
         match step {
             Step::InitializeBarriers => {
                 for (name, count, _) in &self.block.barriers {
@@ -250,14 +254,14 @@ impl World<'_> {
             Step::AllocateTensorMemory => self.is_allocated = true,
             Step::FreeTensorMemory => {
                 if !self.queue.is_empty() {
-                    return Err("frees tensor memory that products use".to_string());
+                    return Err("frees tensor memory that products use".into());
                 }
                 self.touch_tensor(agent)?;
                 self.is_allocated = false;
             }
             Step::MeetAll => {
                 if self.warps[agent].has_touched {
-                    return Err("no fence between tensor memory and the thread block".to_string());
+                    return Err("no fence between tensor memory and the thread block".into());
                 }
                 self.warps[agent].met += 1;
             }
@@ -271,7 +275,7 @@ impl World<'_> {
             }
             Step::Arrive(name) => {
                 if name.0.hands_tensor_memory() && self.warps[agent].has_touched {
-                    return Err(format!("no fence between tensor memory and {name:?}"));
+                    return Err(format!("no fence between tensor memory and {name:?}").into());
                 }
                 self.barrier(*name, Barrier::arrive)?;
             }
@@ -309,7 +313,7 @@ impl World<'_> {
             Step::FenceProxy => self.warps[agent].has_written = false,
             Step::Store(place, content) => {
                 if self.warps[agent].has_written {
-                    return Err("no fence between writes and the store of them".to_string());
+                    return Err("no fence between writes and the store of them".into());
                 }
                 self.memory.begin_read(*place, *content)?;
                 self.warps[agent].stores.push(*place);
@@ -330,7 +334,7 @@ impl World<'_> {
     }
 
     /// The thread block is gone once all warps are at their end: nothing may be on its way then.
-    fn check_exit(&self) -> Result<(), String> {
+    fn check_exit(&self) -> Result<(), Fault> {
         let mut warps = self.block.programs.iter().zip(&self.warps);
         if warps.any(|(program, warp)| warp.next < program.steps.len()) {
             return Ok(());
@@ -339,26 +343,30 @@ impl World<'_> {
         if self.copies.is_empty() && self.queue.is_empty() && !stores {
             return Ok(());
         }
-        Err("copies, products, arrivals or stores are on their way at the exit".to_string())
+        Err("copies, products, arrivals or stores are on their way at the exit".into())
     }
 
     /// Nobody can go on.
-    fn end(self) -> Result<(), String> {
+    fn end(self) -> Result<(), Fault> {
         for (program, warp) in self.block.programs.iter().zip(&self.warps) {
             if let Some(step) = program.steps.get(warp.next) {
-                return Err(format!("deadlock: {:?} at {step:?}", program.role));
+                return Err(format!("deadlock: {:?} at {step:?}", program.role).into());
             }
             if !warp.reads.is_empty() || !warp.writes.is_empty() {
-                return Err(format!("{:?} ends with accesses that are not done", program.role));
+                return Err(
+                    format!("{:?} ends with accesses that are not done", program.role).into()
+                );
             }
         }
         if self.is_allocated {
-            return Err("tensor memory is not freed".to_string());
+            return Err("tensor memory is not freed".into());
         }
         for (name, _, phases) in &self.block.barriers {
             let barrier = &self.barriers[name];
             if !barrier.is_at_rest(*phases) {
-                return Err(format!("{name:?} ends as {barrier:?}, expected {phases} phases"));
+                return Err(
+                    format!("{name:?} ends as {barrier:?}, expected {phases} phases").into()
+                );
             }
         }
         Ok(())

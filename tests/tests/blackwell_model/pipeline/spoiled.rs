@@ -130,7 +130,10 @@ impl Mistake {
                 (Mistake::NoFenceAfter(kind), Step::FenceAfter) if last_wait == Some(kind) => {
                     vec![]
                 }
-                (Mistake::OneBoxMissing, Step::Copy { place: Place::Kv { stage: 1, .. }, .. }) => {
+                (
+                    Mistake::OneBoxMissing,
+                    Step::Copy { place: Place::Kv { ring_stage: 1, .. }, .. },
+                ) => {
                     vec![]
                 }
                 (Mistake::ScoresOfBothStagesOverlap, step) => {

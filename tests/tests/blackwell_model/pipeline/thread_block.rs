@@ -43,9 +43,9 @@ impl ThreadBlock {
         random: &mut Random,
     ) -> ThreadBlock {
         let mut programs = Vec::new();
-        for head in 0..STAGES {
+        for stage in 0..STAGES {
             for quarter in 0..QUARTERS {
-                programs.push(roles::softmax(head, quarter, &beliefs.softmax));
+                programs.push(roles::softmax(stage, quarter, &beliefs.softmax));
             }
         }
         for quarter in 0..QUARTERS {
@@ -81,10 +81,10 @@ fn surround(warp: usize, program: &mut Program) {
     program.steps = steps;
 }
 
-fn barriers(shape: &Shape, tiles: &[Tile]) -> Vec<(Name, i64, i64)> {
+pub(crate) fn barriers(shape: &Shape, tiles: &[Tile]) -> Vec<(Name, i64, i64)> {
     let blocks: usize = tiles.iter().map(Tile::count).sum();
-    // Uses of a stage of a ring, of `uses` in all.
-    let of_ring = |uses: usize, stage: usize, length: usize| (uses + length - 1 - stage) / length;
+    // Uses of a place in a ring, of `uses` in all.
+    let of_ring = |uses: usize, at: usize, length: usize| (uses + length - 1 - at) / length;
     let mut all = Vec::new();
     for kind in Kind::ALL {
         let (number, phases): (usize, Box<dyn Fn(usize) -> usize>) = match kind {
