@@ -178,4 +178,9 @@ fn measurements_must_fit_the_model() {
     let config = config("diffv2-8b.json");
     // Random weights must be asked for: a config has none.
     long_error(&["bench", "--config", arg(&config)]);
+    let compile_only = ["bench", "--config", arg(&config), "--compile-only"];
+    for unused in [["--device", "cpu"], ["--variant", "plain"], ["--threads", "1"]] {
+        let text = long_error(&[&compile_only[..], &unused].concat());
+        names(&text, &["--compile-only", unused[0], "cannot be used with"]);
+    }
 }

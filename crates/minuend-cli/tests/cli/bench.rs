@@ -13,6 +13,7 @@ fn a_model_is_measured() {
     // Keys and values of 2 layers, 2 sequences, 2 heads, 9 tokens of width 16, in f32.
     assert_eq!(found["cache_bytes"], 2 * 2 * 2 * 2 * 9 * 16 * 4);
     assert_eq!(found["weight_bytes_per_step"], found["weight_bytes"]);
+    assert!(found["variant"].is_string(), "{found}");
     let sum =
         ["weight_bytes", "cache_bytes", "arena_bytes"].map(|key| found[key].as_u64().unwrap());
     assert_eq!(found["computed_peak_bytes"], sum.iter().sum::<u64>());
@@ -35,6 +36,6 @@ fn the_compiler_and_one_attention_are_measured() {
     let found = json(&args);
     assert!(found["passes_and_plan_ms"].as_f64().unwrap() > 0.0, "{found}");
     assert_eq!(found["layers"], 32);
-    let text = stdout(&["bench", "--attention", "--repeats", "1"]);
-    assert!(text.contains("median") && text.contains("4 pairs"), "{text}");
+    let text = stdout(&["bench", "--attention", "--repeats", "1", "--variant", "plain"]);
+    assert!(text.contains("median") && text.contains(", plain: batch 1, 4 pairs"), "{text}");
 }
