@@ -111,7 +111,10 @@ impl DriverError {
                 | CUresult::CUDA_ERROR_INVALID_ADDRESS_SPACE
                 | CUresult::CUDA_ERROR_INVALID_PC
                 | CUresult::CUDA_ERROR_HARDWARE_STACK_ERROR
+                | CUresult::CUDA_ERROR_TENSOR_MEMORY_LEAK
                 | CUresult::CUDA_ERROR_ASSERT
+                | CUresult::CUDA_ERROR_CONTAINED
+                | CUresult::CUDA_ERROR_NVLINK_UNCORRECTABLE
                 | CUresult::CUDA_ERROR_ECC_UNCORRECTABLE
                 | CUresult::CUDA_ERROR_DEINITIALIZED
                 | CUresult::CUDA_ERROR_CONTEXT_IS_DESTROYED
