@@ -6,7 +6,8 @@ use minuend::ir::ops::{Attention, DiffAttention, HeadPairing, Mask, Slice, Unary
 use minuend::ir::{DType, Emit, Op, Real, ValueId};
 
 use crate::accuracy::HALF_PRODUCT;
-use crate::problem::{Built, Problem, ProblemBuilder};
+use crate::problem::{Built, Problem};
+use crate::problem_builder::ProblemBuilder;
 use crate::random_values::Values;
 
 /// Tolerance of attention in f32, in the scale of attention over `|v|`: 1e-5, in roundings of f32.

@@ -27,6 +27,7 @@ pub mod ideal_device;
 mod interpret;
 pub mod models;
 pub mod problem;
+pub mod problem_builder;
 pub mod problems;
 pub mod random_values;
 mod report;

@@ -9,11 +9,14 @@
 mod device;
 mod executable;
 mod host_tensor;
+mod row_major;
+mod run_error;
 mod session;
 mod weights;
 
 pub use device::{Device, DeviceError, Memory, Module, PendingRead, Stream};
 pub use executable::Executable;
 pub use host_tensor::HostTensor;
-pub use session::{Input, PendingTensor, RunError, Session};
+pub use run_error::RunError;
+pub use session::{Input, PendingTensor, Session};
 pub use weights::{StoredTensor, WeightSource, stored_parts};

@@ -4,75 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use minuend_ir::{Bindings, DType, Dim, Name};
-use minuend_plan::{BindError, BoundProgram, BoundTensor, Program, StateSlot, Storage};
+use minuend_plan::{BoundProgram, BoundTensor, Program, StateSlot, Storage};
 
 use crate::device::{DeviceError, Memory, PendingRead, Stream};
 use crate::host_tensor::{HostTensor, byte_size};
-
-/// Why a run failed. The session's states are unchanged, but for a device error.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// Another number of arguments.
-    #[error("{found} arguments, expected {expected}")]
-    ArgumentCount {
-        /// Arguments given.
-        found: usize,
-        /// Arguments the program takes.
-        expected: usize,
-    },
-    /// An argument of another type.
-    #[error("argument %{name} is {found}, expected {expected}")]
-    ArgumentType {
-        /// The argument.
-        name: String,
-        /// What was given.
-        found: String,
-        /// The declared type.
-        expected: String,
-    },
-    /// The states hold something of another size.
-    #[error(
-        "state %{name} holds {held} along axis {axis}, the arguments ask for {found}; \
-         reset the session first"
-    )]
-    StateSize {
-        /// The state.
-        name: String,
-        /// The axis.
-        axis: usize,
-        /// Its size in the session.
-        held: u64,
-        /// Its size by the arguments.
-        found: u64,
-    },
-    /// The sizes do not fit the program.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The device failed.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// An argument that is to be kept, and was not given since the session was opened or reset.
-    #[error("argument %{name} is to be kept, and there is no run before; give it")]
-    NothingKept {
-        /// The argument.
-        name: String,
-    },
-    /// An output that the program does not have.
-    #[error("output {wanted} is asked for, the program has {count}")]
-    NoSuchOutput {
-        /// The index asked for.
-        wanted: usize,
-        /// Outputs of the program.
-        count: usize,
-    },
-    /// An output does not fit in host memory.
-    #[error("output %{name} is too large for this machine")]
-    OutputSize {
-        /// The output.
-        name: String,
-    },
-}
+use crate::row_major::{gather, is_dense};
+use crate::run_error::RunError;
 
 /// An argument of a run.
 #[derive(Clone, Copy, Debug)]
@@ -438,46 +375,4 @@ struct Fed<'a> {
     shape: Cow<'a, [usize]>,
     /// Where it is on the device.
     tensor: Option<BoundTensor>,
-}
-
-fn is_dense(tensor: &BoundTensor) -> bool {
-    let mut expected = 1;
-    tensor.shape.iter().zip(&tensor.strides).rev().all(|(size, stride)| {
-        let fits = *size == 1 || *stride == expected;
-        expected *= size;
-        fits
-    })
-}
-
-/// Elements of a strided tensor in row-major order, row by row of the last axis.
-fn gather(tensor: &BoundTensor, span: &[u8], size: usize) -> Vec<u8> {
-    let width = element_bytes(tensor.dtype);
-    let (row_len, step) = match (tensor.shape.last(), tensor.strides.last()) {
-        (Some(len), Some(step)) => (*len, *step),
-        _ => (1, 1),
-    };
-    let mut bytes = Vec::with_capacity(size);
-    let mut index = vec![0usize; tensor.shape.len().saturating_sub(1)];
-    while bytes.len() < size {
-        let start: usize = index.iter().zip(&tensor.strides).map(|(i, stride)| i * stride).sum();
-        if step == 1 {
-            bytes.extend_from_slice(&span[start * width..(start + row_len) * width]);
-        } else {
-            for at in (0..row_len).map(|i| start + i * step) {
-                bytes.extend_from_slice(&span[at * width..(at + 1) * width]);
-            }
-        }
-        for axis in (0..index.len()).rev() {
-            index[axis] += 1;
-            if index[axis] < tensor.shape[axis] {
-                break;
-            }
-            index[axis] = 0;
-        }
-    }
-    bytes
-}
-
-fn element_bytes(dtype: DType) -> usize {
-    usize::try_from(dtype.bytes()).unwrap_or(usize::MAX)
 }

@@ -7,7 +7,8 @@ use super::Problems;
 use crate::diff_attention_problem::{
     ATTENTION, AttentionShape, DECODE, attention_narrowed, half_products,
 };
-use crate::problem::{Built, Problem, ProblemBuilder, Sizes};
+use crate::problem::{Built, Problem, Sizes};
+use crate::problem_builder::ProblemBuilder;
 use crate::random_values::Values;
 
 /// Runs of one session: a prompt, single tokens, a few at once.

@@ -1,6 +1,7 @@
 //! Elementwise ops of every element type.
 
-use crate::problem::{Built, Problem, ProblemBuilder};
+use crate::problem::{Built, Problem};
+use crate::problem_builder::ProblemBuilder;
 use crate::random_values::Values;
 use half::{bf16, f16};
 use minuend::ir::ops::{BinaryOp, CompareOp, Slice, UnaryOp};

@@ -1,6 +1,7 @@
 //! Ops that move elements: exact, whatever the element type.
 
-use crate::problem::{Built, Problem, ProblemBuilder};
+use crate::problem::{Built, Problem};
+use crate::problem_builder::ProblemBuilder;
 use crate::random_values::Values;
 use minuend::ir::ops::Slice;
 use minuend::ir::{DType, Dim, Emit, ValueId};

@@ -1,7 +1,8 @@
 //! Matrix products, of activations and with stored weights.
 
 use crate::accuracy::{DIVISION, EXP, EXP_BY_X, HALF_PRODUCT};
-use crate::problem::{Built, Problem, ProblemBuilder, Sizes};
+use crate::problem::{Built, Problem, Sizes};
+use crate::problem_builder::ProblemBuilder;
 use minuend::ir::ops::{Matmul, Slice, UnaryOp};
 use minuend::ir::{DType, Emit, Op, ValueId};
 

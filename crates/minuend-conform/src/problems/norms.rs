@@ -1,6 +1,7 @@
 //! RMS norms, alone and behind a residual sum, and the gated linear unit.
 
-use crate::problem::{Built, Problem, ProblemBuilder, Sizes};
+use crate::problem::{Built, Problem, Sizes};
+use crate::problem_builder::ProblemBuilder;
 use minuend::ir::ops::{RmsNorm, Slice};
 use minuend::ir::{DType, Emit, Op, Real};
 

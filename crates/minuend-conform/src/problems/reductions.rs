@@ -1,6 +1,7 @@
 //! Reductions, indices of largest elements and softmax along every axis.
 
-use crate::problem::{Built, Problem, ProblemBuilder};
+use crate::problem::{Built, Problem};
+use crate::problem_builder::ProblemBuilder;
 use crate::random_values::Values;
 use minuend::ir::ops::{ReduceKind, Slice};
 use minuend::ir::{DType, Emit, ValueId};

@@ -1,6 +1,7 @@
 //! Rotary position embedding, both layouts, positions per token and per sequence.
 
-use crate::problem::{Built, Problem, ProblemBuilder};
+use crate::problem::{Built, Problem};
+use crate::problem_builder::ProblemBuilder;
 use crate::random_values::Values;
 use minuend::ir::ops::{Rope, RopeLayout, Slice};
 use minuend::ir::{DType, Emit, Op, Real, ValueId};

@@ -9,7 +9,8 @@ use minuend::ir::{DType, Emit};
 use minuend_interp::Draw;
 
 use super::Problems;
-use crate::problem::{Built, Problem, ProblemBuilder, Sizes};
+use crate::problem::{Built, Problem, Sizes};
+use crate::problem_builder::ProblemBuilder;
 use crate::random_values::Values;
 
 /// Weights of logits at temperature 1, again and again; 0 stands for a logit that is not finite.
