@@ -255,22 +255,26 @@ fn kernels(
     fs::create_dir_all(folder)
         .map_err(|source| Failure::Write { path: folder.to_owned(), source })?;
     let mut listed = String::new();
+    let mut no_compiler = None;
     for (index, kernel) in texts.iter().enumerate() {
         let template = kernel.label.split(' ').next().unwrap_or("kernel").replace('/', "-");
         let name = format!("{:02}-{template}", index + 1);
         write(&format!("{name}.{}", kernel.extension), kernel.text.as_bytes())?;
-        let code = match kernel.extension {
-            "cu" => minuend::machine_code(kernel)?,
-            _ => None,
-        };
-        let size = match &code {
-            Some(code) => {
-                write(&format!("{name}.cubin"), code)?;
-                format!(", {} bytes of machine code", code.len())
+        let mut size = String::new();
+        if kernel.extension == "cu" {
+            match minuend::machine_code(kernel) {
+                Ok(code) => {
+                    write(&format!("{name}.cubin"), &code)?;
+                    size = format!(", {} bytes of machine code", code.len());
+                }
+                Err(CompileError::NoCompiler(reason)) => no_compiler = Some(reason),
+                Err(other) => return Err(other.into()),
             }
-            None => String::new(),
-        };
+        }
         listed.push_str(&format!("{name}: {}{size}\n", kernel.label));
+    }
+    if let Some(reason) = no_compiler {
+        output::log(&format!("note: no machine code is written: {reason}"));
     }
     Ok(listed)
 }

@@ -41,14 +41,14 @@ pub fn kernel_texts(
     Ok(texts)
 }
 
-/// Machine code of a CUDA kernel; `None` if no compiler is installed.
+/// Machine code of a CUDA kernel.
 ///
 /// # Errors
-/// [`CompileError::Machine`] with the compiler's words.
-pub fn machine_code(kernel: &KernelText) -> Result<Option<Vec<u8>>, CompileError> {
-    let Ok(nvrtc) = Nvrtc::load() else { return Ok(None) };
+/// [`CompileError::NoCompiler`] without NVRTC, [`CompileError::Machine`] with its words.
+pub fn machine_code(kernel: &KernelText) -> Result<Vec<u8>, CompileError> {
+    let nvrtc = Nvrtc::load().map_err(|missing| CompileError::NoCompiler(missing.to_string()))?;
     let source = KernelSource::of_text(kernel);
     let compiled = nvrtc.compile(&source, false);
     let failed = |error: NvrtcError| CompileError::Machine(format!("{}: {error}", kernel.label));
-    compiled.map(|code| Some(code.cubin)).map_err(failed)
+    compiled.map(|code| code.cubin).map_err(failed)
 }

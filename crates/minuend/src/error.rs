@@ -52,6 +52,9 @@ pub enum CompileError {
     /// The target has no kernel for a step at the sizes given.
     #[error(transparent)]
     Kernel(#[from] minuend_codegen::CodegenError),
+    /// The compiler for a kernel's text is not installed.
+    #[error("{0}")]
+    NoCompiler(String),
     /// A kernel's text does not compile.
     #[error("{0}")]
     Machine(String),

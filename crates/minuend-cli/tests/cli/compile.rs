@@ -48,10 +48,15 @@ fn activations_are_those_that_the_target_has() {
 #[test]
 fn kernels_are_shown_without_a_gpu() {
     let model = shakespeare();
-    let kernels = |target: &str, more: &[&str]| {
+    let run = |target: &str, more: &[&str]| {
         let base =
             ["compile", arg(&model), "--emit", "kernels", "--target", target, "--seq", "300"];
-        stdout(&[&base[..], more].concat())
+        minuend(&[&base[..], more].concat())
+    };
+    let kernels = |target: &str, more: &[&str]| {
+        let output = run(target, more);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     };
     let cuda = kernels("cuda-sm90a", &[]);
     assert!(cuda.contains("// attention/forward_wgmma "), "{cuda}");
@@ -65,7 +70,10 @@ fn kernels_are_shown_without_a_gpu() {
 
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("kernels");
-    let listed = kernels("cuda-sm120a", &["-o", arg(&folder)]);
+    let output = run("cuda-sm120a", &["-o", arg(&folder)]);
+    let [listed, notes] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
+    let has_code = listed.contains("bytes of machine code");
+    assert_ne!(has_code, notes.contains("note: no machine code is written: NVRTC"), "{notes}");
     for line in listed.lines() {
         let name = line.split_once(": ").unwrap().0;
         let text = std::fs::read_to_string(folder.join(format!("{name}.cu"))).unwrap();
