@@ -114,6 +114,29 @@ fn positions_and_masks_of_sizes() {
     }
 }
 
+/// `arange(0, x.shape[2], 2)` and `arange(x.shape[1])` in floats, whose bounds are sizes behind a cast.
+#[test]
+fn ranges_of_floats_whose_bounds_are_sizes() {
+    let mut w = Writer::default();
+    let x = w.input("x", data_type::FLOAT, "batch, sequence, 6");
+    let [tokens, width] = [1, 2].map(|axis| {
+        let size = size(&mut w, &x, axis);
+        w.node("Cast", &[&size], &[int("to", i64::from(data_type::FLOAT))])
+    });
+    let [zero, one, two] = [0.0, 1.0, 2.0].map(|value| w.constant_real(value));
+    for (limit, step) in [(&width, &two), (&tokens, &one)] {
+        let range = w.node("Range", &[&zero, limit, step], &[]);
+        w.output(&range);
+    }
+    let model = imported(&w);
+    for tokens in [1usize, 5] {
+        let found = run(&model, &[random_reals(5, &[2, tokens, 6])]);
+        assert_eq!(found[0].reals().unwrap(), [0.0, 2.0, 4.0]);
+        let expected: Vec<f64> = (0..tokens).map(|token| token as f64).collect();
+        assert_eq!(found[1].reals().unwrap(), expected);
+    }
+}
+
 /// A branch that sizes decide, and an assertion of sizes that always holds.
 #[test]
 fn branches_that_sizes_decide() {

@@ -71,38 +71,52 @@ pub(super) fn of_shape(n: &mut Node<'_>) -> Results {
     one(n.graph().value(Op::Constant(constant), &[])?)
 }
 
+/// The whole number that a scalar is: a function of the sizes, or a number of the file. Exporters write bounds
+/// of a float type, too, which are sizes behind a cast.
+fn whole(n: &Node<'_>, input: usize) -> Result<Option<Dim>, Refusal> {
+    if let Some(sizes) = n.known_sizes(input)? {
+        return Ok(sizes.elements.into_iter().next());
+    }
+    let of_real = |real: f64| {
+        let is_whole = real.fract() == 0.0 && real.abs() < 1e9;
+        is_whole.then(|| Dim::from(real as i64))
+    };
+    Ok(match n.value(input)? {
+        Value::Stored(stored) => {
+            stored.reals().and_then(|reals| reals.first().copied()).and_then(of_real)
+        }
+        Value::Tensor(value) => {
+            let (graph, mut at) = (&n.importer.graph, *value);
+            loop {
+                match graph.def(at) {
+                    // The number is meant, whatever type it goes through.
+                    Op::Cast(cast) if cast.to != DType::Bool => {}
+                    Op::Reshape(_) => {}
+                    Op::DimValue(value) => break Some(value.size.clone()),
+                    Op::Constant(constant) => {
+                        let int = constant.as_int().map(Dim::from);
+                        break int.or_else(|| constant.as_real().and_then(of_real));
+                    }
+                    _ => break None,
+                }
+                match graph.operand(at.node, 0) {
+                    Some(operand) => at = operand,
+                    None => break None,
+                }
+            }
+        }
+        Value::Sizes(_) | Value::Unknown => None,
+    })
+}
+
 /// `start, start + delta, ..` below `limit`.
 pub(super) fn range(n: &mut Node<'_>) -> Results {
-    let scalar = |n: &Node<'_>, input: usize| -> Result<Option<Dim>, Refusal> {
-        let sizes = n.known_sizes(input)?;
-        Ok(sizes.and_then(|sizes| sizes.elements.into_iter().next()))
-    };
-    let (start, limit, delta) = (scalar(n, 0)?, scalar(n, 1)?, scalar(n, 2)?);
     let dtype = n.importer.ty(n.value(0)?).dtype;
-    let (start, limit, delta) = match (start, limit, delta) {
-        (Some(start), Some(limit), Some(delta)) => (start, limit, delta),
-        // Floats that are whole numbers, as exporters write arange in a float type.
-        _ => {
-            let mut whole = Vec::new();
-            for input in 0..3 {
-                let value = n
-                    .stored(input)
-                    .and_then(|stored| stored.reals())
-                    .and_then(|v| v.first().copied());
-                let size = scalar(n, input)?;
-                let number = value
-                    .filter(|v| v.fract() == 0.0 && v.abs() < 1e9)
-                    .map(|v| Dim::from(v as i64));
-                whole.extend(size.or(number));
-            }
-            let [start, limit, delta] = whole.as_slice() else {
-                return Err(Refusal::new(
-                    "its bounds are computed from data",
-                    "make them constants, or functions of the input's sizes",
-                ));
-            };
-            (start.clone(), limit.clone(), delta.clone())
-        }
+    let (Some(start), Some(limit), Some(delta)) = (whole(n, 0)?, whole(n, 1)?, whole(n, 2)?) else {
+        return Err(Refusal::new(
+            "its bounds are computed from data",
+            "make them constants, or functions of the input's sizes",
+        ));
     };
     let span = &limit - &start;
     let step = delta.as_const().filter(|step| *step != 0);
