@@ -21,7 +21,7 @@ fn b() -> Tensor {
 const AB: [f64; 4] = [-1., 13., -1., 28.];
 
 pub(crate) fn cases() -> Vec<Case> {
-    [products(), gemms(), named(), softmaxes()].concat()
+    [products(), gemms(), groups(), named(), softmaxes()].concat()
 }
 
 fn products() -> Vec<Case> {
@@ -87,6 +87,41 @@ fn gemms() -> Vec<Case> {
             .with(int("transA", 1))
             .fixed()
             .gives(reals(&[2, 2], &AB)),
+    ]
+}
+
+/// Products of groups of rows that share a right operand, as attention of grouped heads is written: queries or
+/// weights of two groups and two tokens, keys or values of two tokens.
+fn groups() -> Vec<Case> {
+    let of = |what, equation: &str, operands: [Tensor; 2], expected: Tensor| {
+        let case = operands.into_iter().fold(case("Einsum", what), Case::of);
+        case.with(text("equation", equation)).gives(expected)
+    };
+    let keys = || reals(&[1, 2, 1, 2], &[5., 6., 7., 8.]);
+    // Group by group.
+    let queries = || reals(&[1, 1, 2, 2, 2], &[1., 2., 0., 1., 3., 4., 1., 0.]);
+    let scores = || reals(&[1, 1, 2, 2, 2], &[17., 23., 6., 8., 39., 53., 5., 7.]);
+    let weights = || reals(&[1, 1, 2, 2, 2], &[1., 0., 0., 1., 1., 1., 2., 0.]);
+    // Token by token.
+    let by_token = || reals(&[1, 2, 1, 2, 2], &[1., 2., 3., 4., 0., 1., 1., 0.]);
+    let sums = || reals(&[1, 2, 1, 2, 2], &[5., 6., 12., 14., 7., 8., 10., 12.]);
+    vec![
+        of("scores of groups", "bgrsd,btgd->bgrst", [queries(), keys()], scores()),
+        of("keys in front", "btgd,bgrsd->bgrst", [keys(), queries()], scores()),
+        of("queries by tokens", "bsgrd,btgd->bgrst", [by_token(), keys()], scores()),
+        of("weighted values of groups", "bgrst,btgd->bsgrd", [weights(), keys()], sums()),
+        of(
+            "one row in each stack",
+            "bij,bkj->bik",
+            [reals(&[1, 1, 2], &[1., 2.]), reals(&[1, 2, 2], &[3., 4., 5., 6.])],
+            reals(&[1, 1, 2], &[11., 17.]),
+        ),
+        of(
+            "two axes on both sides",
+            "bhij,bklj->bhikl",
+            [reals(&[1, 2, 1, 2], &[1., 2., 0., 1.]), reals(&[1, 1, 2, 2], &[3., 4., 5., 6.])],
+            reals(&[1, 2, 1, 1, 2], &[11., 17., 4., 6.]),
+        ),
     ]
 }
 

@@ -13,12 +13,14 @@ use crate::program::{
     arg, error, fixture as checkpoint, json as run_json, long_error, minuend, stdout,
 };
 
-const FIXTURES: [&str; 5] = [
+const FIXTURES: [&str; 7] = [
     "diffv2_reshape_manual",
     "diffv2_slice_sdpa",
     "diffv2_slice_torchscript",
     "diffv2_two_softmax_maps",
     "wrong_pairing_halves",
+    "diffv2_einsum_groups",
+    "diffv2_manual_arange",
 ];
 
 /// Asserts that a message names each of the parts.

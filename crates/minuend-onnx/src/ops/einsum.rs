@@ -165,20 +165,55 @@ impl Named {
     }
 }
 
+/// Axes of a product of two operands.
+struct Product {
+    /// In both operands and in the result.
+    outer: Vec<Axis>,
+    /// In the left operand alone. All but the last are outer axes, too, along which the right one repeats.
+    rows: Vec<Axis>,
+    /// In the right operand alone.
+    columns: Vec<Axis>,
+    summed: Vec<Axis>,
+}
+
+impl Product {
+    fn of(left: &Named, right: &Named, result: &[Axis]) -> Product {
+        let in_both = |axis: &Axis| left.axes.contains(axis) && right.axes.contains(axis);
+        let of_left = |is_wanted: &dyn Fn(&Axis) -> bool| -> Vec<Axis> {
+            left.axes.iter().filter(|axis| is_wanted(axis)).copied().collect()
+        };
+        // Outer axes in the order of the left operand, so that it is turned least.
+        let outer = of_left(&|axis| in_both(axis) && result.contains(axis));
+        let summed = of_left(&|axis| in_both(axis) && !result.contains(axis));
+        let mut rows = of_left(&|axis| !in_both(axis));
+        let columns = right.axes.iter().filter(|axis| !in_both(axis)).copied().collect();
+        // Scores have their queries in front of the keys as the result has them, weighted values as the
+        // weights have them: there the summed axis is not the last of the right operand.
+        if right.axes.last().is_some_and(|axis| summed.contains(axis)) {
+            rows.sort_by_key(|axis| result.iter().position(|other| other == axis));
+        }
+        Product { outer, rows, columns, summed }
+    }
+}
+
 fn product(n: &mut Node<'_>, left: Named, right: Named, result: &[Axis]) -> Result<Named, Refusal> {
-    let in_both = |axis: &Axis| left.axes.contains(axis) && right.axes.contains(axis);
-    // Outer axes in the order of the left operand, so that it is turned least.
-    let is_outer = |axis: &&Axis| in_both(axis) && result.contains(axis);
-    let outer: Vec<Axis> = left.axes.iter().filter(is_outer).copied().collect();
-    let summed: Vec<Axis> =
-        left.axes.iter().filter(|axis| in_both(axis) && !result.contains(axis)).copied().collect();
-    let rows: Vec<Axis> = left.axes.iter().filter(|axis| !in_both(axis)).copied().collect();
-    let columns: Vec<Axis> = right.axes.iter().filter(|axis| !in_both(axis)).copied().collect();
+    let axes = Product::of(&left, &right, result);
+    // Where each is one of many matrices, the operand with more axes is on the left: groups of heads that
+    // share keys stay apart.
+    if !axes.outer.is_empty() && axes.columns.len() > axes.rows.len() {
+        return product(n, right, left, result);
+    }
+    let Product { outer, rows, columns, summed } = axes;
+    let (spread, rows) = match rows.split_last() {
+        Some((last, others)) if !outer.is_empty() => (others.to_vec(), vec![*last]),
+        _ => (Vec::new(), rows),
+    };
     let mut sizes = |of: &Named, axes: &[Axis]| -> Vec<Dim> {
         axes.iter().filter_map(|axis| of.size(n, *axis)).collect()
     };
     let (outer_sizes, other_outer) = (sizes(&left, &outer), sizes(&right, &outer));
-    let (row_sizes, column_sizes) = (sizes(&left, &rows), sizes(&right, &columns));
+    let (spread_sizes, row_sizes) = (sizes(&left, &spread), sizes(&left, &rows));
+    let column_sizes = sizes(&right, &columns);
     let summed_size: Dim = sizes(&left, &summed).iter().product();
     let right_summed: Dim = sizes(&right, &summed).iter().product();
     // Axes of size 1 are repeated by the product.
@@ -186,17 +221,21 @@ fn product(n: &mut Node<'_>, left: Named, right: Named, result: &[Axis]) -> Resu
     if !is_same || summed_size != right_summed {
         return Err(Refusal::new("an axis has different sizes in the operands", "repeat it first"));
     }
-    let shaped =
-        |outer: &[Dim], last: [Dim; 2]| -> Vec<Dim> { outer.iter().cloned().chain(last).collect() };
+    let shaped = |outer: [&[Dim]; 2], last: [&Dim; 2]| -> Vec<Dim> {
+        outer.into_iter().flatten().chain(last).cloned().collect()
+    };
     let rows_size: Dim = row_sizes.iter().product();
     let columns_size: Dim = column_sizes.iter().product();
-    let left = left.ordered(n, &[outer.as_slice(), &rows, &summed].concat())?;
-    let right = right.ordered(n, &[outer.as_slice(), &columns, &summed].concat())?;
+    let left = left.ordered(n, &[&outer[..], &spread, &rows, &summed].concat())?;
+    let right = right.ordered(n, &[&outer[..], &columns, &summed].concat())?;
+    let once = vec![Dim::one(); spread.len()];
     let g = n.graph();
-    let a = g.reshape(left.value, &shaped(&outer_sizes, [rows_size, summed_size.clone()]))?;
-    let b = g.reshape(right.value, &shaped(&outer_sizes, [columns_size, summed_size]))?;
+    let a = [outer_sizes.as_slice(), spread_sizes.as_slice()];
+    let b = g.reshape(right.value, &shaped([a[0], &once], [&columns_size, &summed_size]))?;
+    let b = g.broadcast(b, &shaped(a, [&columns_size, &summed_size]))?;
+    let a = g.reshape(left.value, &shaped(a, [&rows_size, &summed_size]))?;
     let product = g.matmul_transposed(a, b)?;
-    let shape: Vec<Dim> = [outer_sizes, row_sizes, column_sizes].concat();
+    let shape: Vec<Dim> = [outer_sizes, spread_sizes, row_sizes, column_sizes].concat();
     let value = g.reshape(product, &shape)?;
-    Ok(Named { value, axes: [outer, rows, columns].concat() })
+    Ok(Named { value, axes: [outer, spread, rows, columns].concat() })
 }
