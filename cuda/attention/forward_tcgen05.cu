@@ -72,7 +72,7 @@ static_assert(2 * softmax_registers + correction_registers + other_registers <= 
 
 }  // namespace
 
-// q_map, k_map, v_map: Tcgen05Maps; out_map, lambda, queries: Tcgen05Result. lse: natural
+// q_map, k_map, v_map: ForwardMaps; out_map, lambda, queries: Tcgen05Result. lse: natural
 // logarithms of the sums of exponentials, [batch, query heads, queries], or null. score_scale: of
 // the scores, times log2(e), positive. keys, reach, window: VisibleKeys, with keys > 0.
 // query_heads: of a batch; group_units: those of a K/V head / TILE_HEADS. row_tiles, units,

@@ -11,6 +11,7 @@ mod bench;
 mod comparison;
 mod compile;
 mod conform;
+mod continued_text;
 mod device_args;
 mod devices;
 mod failure;

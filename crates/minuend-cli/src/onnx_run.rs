@@ -11,8 +11,9 @@ use minuend::{
 };
 use serde_json::{Value, json};
 
+use crate::continued_text::{Continued, shown};
 use crate::failure::Failure;
-use crate::run::{RunArgs, finish_name, log_speed, prompt, sampling, shown};
+use crate::run::{RunArgs, prompt, sampling};
 use crate::units::millis;
 use crate::{model_source, output, progress};
 
@@ -118,29 +119,17 @@ fn continue_text(args: &RunArgs, model: &OnnxModel, import_time: Duration) -> Re
     let (generation, text) = shown(tokenizer.as_ref(), &prompt, !args.json, |on_token| {
         language_model.generate(&prompt, &options, on_token)
     })?;
-    if !args.json {
-        output::print("\n")?;
-    }
-    model_source::log_onnx_notes(model);
     let compiled = &ready.compiled;
-    if args.json {
-        return output::print_json(&json!({
-            "prompt_ids": prompt,
-            "token_ids": generation.token_ids,
-            "text": text,
-            "finish": finish_name(generation.finish),
-            "device": compiled.device,
-            "dtype": compiled.activations.name(),
-            "load_ms": millis(ready.import_time + compiled.load_time),
-            "compile_ms": millis(compiled.compile_time),
-            "prefill_ms": millis(generation.prefill_time),
-            "decode_tokens_per_s": generation.decode_tokens_per_s(),
-            "peak_bytes": ready.peak_bytes(&session),
-        }));
-    }
-    let device = format!("{}, {}", compiled.device, compiled.activations);
-    log_speed(&device, &generation, prompt.len(), ready.time());
-    Ok(())
+    let continued = Continued {
+        prompt: &prompt,
+        text,
+        device: &compiled.device,
+        dtype: compiled.activations,
+        load_time: ready.import_time + compiled.load_time,
+        compile_time: compiled.compile_time,
+        peak_bytes: ready.peak_bytes(&session),
+    };
+    continued.tell(&generation, args.json, || model_source::log_onnx_notes(model))
 }
 
 /// The tokenizer asked for, or the one beside the file. Token ids need none.

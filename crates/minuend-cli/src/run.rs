@@ -1,19 +1,18 @@
 //! `minuend run`: continue a text, or run an ONNX graph on tensors.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{ArgGroup, Args};
 use minuend::{
-    CompileOptions, Continue, Finish, GenerateOptions, Generation, GenerationConfig, LogitRows,
-    Model, ModelError, Sampling, TokenStream, Tokenizer,
+    CompileOptions, GenerateOptions, GenerationConfig, LogitRows, Model, ModelError, Sampling,
+    Tokenizer,
 };
-use serde_json::json;
 
 use crate::activation_args::ActivationArgs;
+use crate::continued_text::{Continued, shown};
 use crate::device_args::DeviceArgs;
 use crate::failure::Failure;
-use crate::units::{millis, per_second};
 use crate::{model_source, onnx_run, output, progress};
 
 const HELP: &str = "\
@@ -141,31 +140,18 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let (generation, text) = shown(tokenizer.as_ref(), &prompt, !args.json, |on_token| {
         minuend::generate(&mut session, &prompt, &options, on_token)
     })?;
-    if !args.json {
-        output::print("\n")?;
-    }
-    model_source::log_notes(&model);
-    if args.json {
-        let program = compiled.executable().program();
-        return output::print_json(&json!({
-            "prompt_ids": prompt,
-            "token_ids": generation.token_ids,
-            "text": text,
-            "finish": finish_name(generation.finish),
-            "device": compiled.device,
-            "dtype": compiled.activations.name(),
-            "load_ms": millis(load_time),
-            "compile_ms": millis(compile_time),
-            "prefill_ms": millis(generation.prefill_time),
-            "decode_tokens_per_s": generation.decode_tokens_per_s(),
-            "peak_bytes": device.peak_bytes().unwrap_or_else(|| {
-                program.weight_bytes() + session.runtime().allocated_bytes()
-            }),
-        }));
-    }
-    let device = format!("{}, {}", compiled.device, compiled.activations);
-    log_speed(&device, &generation, prompt.len(), load_time + compile_time);
-    Ok(())
+    let counted =
+        || compiled.executable().program().weight_bytes() + session.runtime().allocated_bytes();
+    let continued = Continued {
+        prompt: &prompt,
+        text,
+        device: &compiled.device,
+        dtype: compiled.activations,
+        load_time,
+        compile_time,
+        peak_bytes: device.peak_bytes().unwrap_or_else(counted),
+    };
+    continued.tell(&generation, args.json, || model_source::log_notes(&model))
 }
 
 /// The tokens to continue.
@@ -194,93 +180,6 @@ pub(crate) fn sampling(args: &RunArgs, defaults: Option<&GenerationConfig>) -> S
         top_p: args.top_p.or_else(|| defaults.and_then(|defaults| defaults.top_p)),
         seed: args.seed,
     }
-}
-
-/// Generates, and prints each piece of text as soon as it is complete if `is_shown`: token ids where there is
-/// no tokenizer, and so no text.
-pub(crate) fn shown(
-    tokenizer: Option<&Tokenizer>,
-    prompt: &[u32],
-    is_shown: bool,
-    generate: impl FnOnce(&mut dyn FnMut(u32) -> Continue) -> Result<Generation, minuend::Error>,
-) -> Result<(Generation, Option<String>), Failure> {
-    let mut stream = tokenizer.map(Tokenizer::stream);
-    // Whether a token starts with a space depends on the tokens before it.
-    for id in prompt {
-        if let Some(stream) = &mut stream {
-            stream.push(*id)?;
-        }
-    }
-    let mut writer = Writer { stream, text: String::new(), is_shown };
-    let mut failure = None;
-    let generation = generate(&mut |token| match writer.push(token) {
-        Ok(()) => Continue::Yes,
-        Err(error) => {
-            failure = Some(error);
-            Continue::No
-        }
-    })?;
-    match failure {
-        Some(failure) => Err(failure),
-        None => Ok((generation, writer.finish()?)),
-    }
-}
-
-/// Text that grows by tokens.
-struct Writer<'t> {
-    stream: Option<TokenStream<'t>>,
-    text: String,
-    is_shown: bool,
-}
-
-impl Writer<'_> {
-    fn push(&mut self, token: u32) -> Result<(), Failure> {
-        let piece = match &mut self.stream {
-            Some(stream) => stream.push(token)?,
-            None if self.text.is_empty() => Some(token.to_string()),
-            None => Some(format!(",{token}")),
-        };
-        self.write(piece)
-    }
-
-    fn write(&mut self, piece: Option<String>) -> Result<(), Failure> {
-        let piece = piece.unwrap_or_default();
-        self.text.push_str(&piece);
-        if self.is_shown && !piece.is_empty() { output::print(&piece) } else { Ok(()) }
-    }
-
-    /// Writes a character that stayed incomplete, and gives all text; `None` if there were token ids only.
-    fn finish(mut self) -> Result<Option<String>, Failure> {
-        let Some(stream) = self.stream.take() else { return Ok(None) };
-        let rest = stream.finish()?;
-        self.write(rest)?;
-        Ok(Some(self.text))
-    }
-}
-
-pub(crate) fn finish_name(finish: Finish) -> &'static str {
-    match finish {
-        Finish::EndOfText => "end_of_text",
-        Finish::Length => "length",
-        Finish::Context => "context",
-        Finish::Stopped => "stopped",
-    }
-}
-
-/// Tells how fast it was, on stderr; `device` with the type of activations.
-pub(crate) fn log_speed(device: &str, generation: &Generation, prompt: usize, ready: Duration) {
-    let prefill = per_second(prompt, generation.prefill_time);
-    let decode = match generation.decode_tokens_per_s() {
-        Some(rate) => format!("{rate:.1} tokens/s"),
-        None => "no step".to_string(),
-    };
-    output::log(&format!(
-        "{device}: ready in {:.0} ms, prefill {prefill:.1} tokens/s ({prompt} tokens), decode {decode} \
-         ({} steps), stopped by {}",
-        millis(ready),
-        generation.decode_steps,
-        finish_name(generation.finish),
-    ));
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ mod generate;
 mod inspect;
 mod interpreted;
 mod interpreted_onnx;
+mod load;
 mod model;
 mod onnx_language_model;
 mod onnx_model;

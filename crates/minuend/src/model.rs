@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use minuend_codegen::Target;
 use minuend_ir::{DType, Graph};
@@ -10,12 +9,11 @@ use minuend_models::{Checkpoint, LogitRows, ModelConfig, StoredDtype, Tokenizer,
 use minuend_runtime::{Device, Executable, StoredTensor, WeightSource};
 
 use crate::activations::Activations;
-use crate::canary::load_checked;
 use crate::compile::{CompileOptions, Compiled, compile};
 use crate::error::Error;
 use crate::interpreted::InterpretedModel;
+use crate::load::load;
 use crate::random_weights::RandomWeights;
-use crate::reporting_weights::ReportingWeights;
 use crate::session::ModelSession;
 
 /// A language model that is not compiled yet.
@@ -124,8 +122,8 @@ impl Model {
         Ok(language_model(&self.config, &stored, rows, activations)?)
     }
 
-    /// Compiles the model and loads it on a device, behind the check of [`load_checked`] unless the
-    /// options leave it out.
+    /// Compiles the model and loads it on a device, behind the check of
+    /// [`load_checked`](crate::load_checked) unless the options leave it out.
     ///
     /// # Errors
     /// [`Error::Compile`] or [`Error::Device`]; [`Error::Request`] for activations that the device does
@@ -154,20 +152,14 @@ impl Model {
         let activations = self.activation_dtype(device.target())?;
         let Compiled { program, report, time, plan_time, .. } =
             compile(self.graph_in(rows, activations)?, device.target(), options)?;
-        let started = Instant::now();
-        let weights = ReportingWeights::new(self, &program, loaded);
-        let executable = if options.without_canary {
-            Executable::load(device, program, &weights)?
-        } else {
-            load_checked(device, program, &weights)?
-        };
+        let (executable, load_time) = load(device, program, self, options, loaded)?;
         Ok(CompiledModel {
             config: self.config.clone(),
             executable,
             report,
             compile_time: time,
             plan_time,
-            load_time: started.elapsed(),
+            load_time,
             device: device.name(),
             activations,
         })

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use minuend_codegen::Target;
 use minuend_ir::order::topological;
@@ -14,12 +14,11 @@ use minuend_passes::PipelineReport;
 use minuend_runtime::{Device, Executable, HostTensor, Session, StoredTensor, WeightSource};
 
 use crate::activations::Activations;
-use crate::canary::load_checked;
 use crate::check::tolerance_behind;
-use crate::compile::{CompileOptions, Compiled, compile};
+use crate::compile::{CompileOptions, Compiled, compile, fuse};
 use crate::error::Error;
 use crate::interpreted_onnx::InterpretedOnnxModel;
-use crate::reporting_weights::ReportingWeights;
+use crate::load::load;
 use crate::signature::Signature;
 use crate::tensor_model::TensorModel;
 
@@ -143,8 +142,10 @@ impl OnnxModel {
     pub fn tolerance(&self, activations: DType) -> Result<f64, Error> {
         let layers = match activations {
             DType::F16 | DType::Bf16 => {
-                let fusion = self.inspect()?.fusion;
-                let count = |op: &str| fusion.ops.get(op).copied().unwrap_or(0);
+                let mut graph = self.imported.graph().clone();
+                fuse(&mut graph, &CompileOptions::default())?;
+                let ops = graph.op_counts();
+                let count = |op: &str| ops.get(op).copied().unwrap_or(0);
                 count("attention") + count("diff_attention") + count("softmax")
             }
             DType::F32 | DType::I64 | DType::I32 | DType::Bool => 0,
@@ -152,8 +153,8 @@ impl OnnxModel {
         Ok(tolerance_behind(activations, layers))
     }
 
-    /// Compiles the graph and loads it on a device, behind the check of [`load_checked`] unless the options
-    /// leave it out.
+    /// Compiles the graph and loads it on a device, behind the check of
+    /// [`load_checked`](crate::load_checked) unless the options leave it out.
     ///
     /// # Errors
     /// [`Error::Compile`] or [`Error::Device`]; [`Error::Request`] for activations that the device does not
@@ -182,21 +183,14 @@ impl OnnxModel {
         let activations = coarsest(imported.graph());
         let Compiled { program, report, time, plan_time, .. } =
             compile(imported.graph().clone(), device.target(), options)?;
-        let started = Instant::now();
-        let source = Stored(&imported);
-        let weights = ReportingWeights::new(&source, &program, loaded);
-        let executable = if options.without_canary {
-            Executable::load(device, program, &weights)?
-        } else {
-            load_checked(device, program, &weights)?
-        };
+        let (executable, load_time) = load(device, program, &Stored(&imported), options, loaded)?;
         Ok(CompiledOnnxModel {
             signature,
             executable,
             report,
             compile_time: time,
             plan_time,
-            load_time: started.elapsed(),
+            load_time,
             device: device.name(),
             activations,
         })

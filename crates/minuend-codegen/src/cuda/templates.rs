@@ -75,6 +75,7 @@ const HEADERS: &[(&str, &str)] = headers![
     "minuend/attention/forward_shape.cuh",
     "minuend/attention/forward_tiles.cuh",
     "minuend/attention/forward_memory.cuh",
+    "minuend/attention/forward_maps.cuh",
     "minuend/attention/forward_producer.cuh",
     "minuend/attention/forward_result.cuh",
     "minuend/attention/forward_consumer.cuh",

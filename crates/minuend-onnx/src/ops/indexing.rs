@@ -115,19 +115,21 @@ pub(super) fn gather_nd(n: &mut Node<'_>) -> Results {
         return Err(Refusal::new("batch_dims other than 0", "write it with GatherElements"));
     }
     let shape = n.graph().type_of(data).shape.clone();
-    let index_shape = n.graph().type_of(indices).shape.clone();
-    let depth = index_shape.last().and_then(Dim::as_const);
-    let depth = depth.and_then(|depth| usize::try_from(depth).ok());
-    let depth = depth.filter(|depth| (1..=shape.len()).contains(depth));
-    let depth = depth.ok_or_else(|| {
-        Refusal::new("the last axis of its indices has no size that fits the data", "")
-    })?;
+    let depth = indexed_axes(&n.shape(1)?, shape.len())?;
     let number = flat_index(n, indices, &shape[..depth])?;
     let rows: Dim = shape[..depth].iter().product();
     let g = n.graph();
     let flat: Vec<Dim> = std::iter::once(rows).chain(shape[depth..].iter().cloned()).collect();
     let flat = g.reshape(data, &flat)?;
     one(g.gather(0, flat, number)?)
+}
+
+/// How many of the first `rank` axes each index of `indices [.., k]` chooses along: `k`.
+pub(super) fn indexed_axes(indices: &[Dim], rank: usize) -> Result<usize, Refusal> {
+    let axes = indices.last().and_then(Dim::as_const).and_then(|axes| usize::try_from(axes).ok());
+    axes.filter(|axes| (1..=rank).contains(axes)).ok_or_else(|| {
+        Refusal::new("the last axis of its indices has no size that fits the data", "")
+    })
 }
 
 /// `indices [.., k]` into axes of these sizes, as one index into all of them: `[..]`.

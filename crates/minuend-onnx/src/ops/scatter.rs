@@ -3,7 +3,7 @@
 use minuend_ir::ops::{CompareOp, ReduceKind, Slice};
 use minuend_ir::{DType, Dim, Emit, ValueId};
 
-use super::indexing::{flat_index, from_start};
+use super::indexing::{flat_index, from_start, indexed_axes};
 use crate::node::{Node, Refusal, Results, one};
 
 fn check_reduction(n: &Node<'_>) -> Result<(), Refusal> {
@@ -95,13 +95,7 @@ pub(super) fn nd(n: &mut Node<'_>) -> Results {
     check_reduction(n)?;
     let data = n.tensor(0)?;
     let shape = n.graph().type_of(data).shape.clone();
-    let index_shape = n.shape(1)?;
-    let depth = index_shape.last().and_then(Dim::as_const);
-    let depth = depth.and_then(|depth| usize::try_from(depth).ok());
-    let depth = depth.filter(|depth| (1..=shape.len()).contains(depth));
-    let depth = depth.ok_or_else(|| {
-        Refusal::new("the last axis of its indices has no size that fits the data", "")
-    })?;
+    let depth = indexed_axes(&n.shape(1)?, shape.len())?;
     let updates = n.tensor(2)?;
     if let Some(result) = run_of_rows(n, data, updates, depth)? {
         return one(result);

@@ -1,6 +1,7 @@
 // The thread that copies queries, keys and values to shared memory.
 #pragma once
 
+#include "minuend/attention/forward_maps.cuh"
 #include "minuend/attention/forward_memory.cuh"
 #include "minuend/attention/forward_shape.cuh"
 #include "minuend/attention/forward_tiles.cuh"
@@ -9,19 +10,13 @@
 
 namespace minuend {
 
-// Tensors of axes columns, tokens, heads, batches, with boxes of 64 columns. q: 16 rows of one or
-// two heads; k and v: a thread block's share of a block of keys.
-struct ForwardMaps {
-    const TensorMap& q;
-    const TensorMap& k;
-    const TensorMap& v;
-};
-
 template <class Shape>
 struct ForwardProducer {
     using Tuning = typename Shape::Tuning;
 
     ForwardMemory<Shape> memory;
+    // Boxes of q: 16 rows of one or two heads; of k and v: a thread block's share of a block of
+    // keys.
     ForwardMaps maps;
     TileOrder order;
     // By which clusters claim tiles behind the first ones, which go by the cluster's number: a word

@@ -1,6 +1,7 @@
 // The thread that copies queries, keys and values to shared memory.
 #pragma once
 
+#include "minuend/attention/forward_maps.cuh"
 #include "minuend/attention/forward_tiles.cuh"
 #include "minuend/attention/tcgen05_memory.cuh"
 #include "minuend/attention/tcgen05_shape.cuh"
@@ -10,18 +11,11 @@
 
 namespace minuend {
 
-// Tensors of axes columns, tokens, heads, batches, with boxes of 64 columns: 128 queries of a
-// head, or a block of keys.
-struct Tcgen05Maps {
-    const TensorMap& q;
-    const TensorMap& k;
-    const TensorMap& v;
-};
-
 template <class Shape>
 struct Tcgen05Copies {
     Tcgen05Memory<Shape> memory;
-    Tcgen05Maps maps;
+    // Boxes of q: 128 queries of a head; of k and v: a block of keys.
+    ForwardMaps maps;
     RingPosition<Shape::kv_stages> kv = {};
     RingPosition<Shape::q_stages> q = {};
 
