@@ -48,6 +48,17 @@ pub(super) const PREFILL: Sizes = Sizes {
     key_offset: 0,
 };
 
+/// Launches that no kernel takes whose tiles the copy engine moves.
+pub(super) const NOT_BY_COPY_ENGINE: [Sizes; 7] = [
+    Sizes { dtype: DType::F32, ..PREFILL },
+    Sizes { dim: 96, value_dim: 96, ..PREFILL },
+    Sizes { value_dim: 64, ..PREFILL },
+    Sizes { key_offset: 8, ..PREFILL },
+    Sizes { q_token: 32 * 128 + 4, ..PREFILL },
+    Sizes { keys: 0, mask: Mask::Full, ..PREFILL },
+    Sizes { queries: 1 << 31, keys: 1 << 31, capacity: 1 << 31, ..PREFILL },
+];
+
 pub(super) const DECODE: Sizes = Sizes { queries: 1, keys: 1000, ..PREFILL };
 
 impl Sizes {
@@ -125,6 +136,13 @@ pub(super) fn checked(works: Works) -> Vec<KernelLaunch> {
     let kernels: Vec<_> = kernels.collect();
     kernels.iter().for_each(|kernel| kernel.check().unwrap());
     kernels
+}
+
+/// The one kernel of a launch, which needs no scratch memory.
+pub(super) fn one(works: Option<Works>) -> Option<KernelLaunch> {
+    let works = works?;
+    assert_eq!(works.scratch_bytes, 0);
+    checked(works).pop()
 }
 
 /// An argument of a launch.

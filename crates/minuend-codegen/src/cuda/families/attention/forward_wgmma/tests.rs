@@ -1,5 +1,7 @@
 use super::*;
-use crate::cuda::families::attention::tests::{PREFILL, Sizes, checked, tensor_map, value};
+use crate::cuda::families::attention::tests::{
+    NOT_BY_COPY_ENGINE, PREFILL, Sizes, one, tensor_map, value,
+};
 use crate::cuda::{ARCHES, Arch};
 
 fn limits() -> CudaLimits {
@@ -7,9 +9,7 @@ fn limits() -> CudaLimits {
 }
 
 fn launch(sizes: Sizes) -> Option<KernelLaunch> {
-    let works = sizes.with(|problem| works(problem, &limits())).unwrap()?;
-    assert_eq!(works.scratch_bytes, 0);
-    checked(works).pop()
+    one(sizes.with(|problem| works(problem, &limits())).unwrap())
 }
 
 #[test]
@@ -91,15 +91,7 @@ fn maps_are_of_the_tensors_as_they_lie() {
 
 #[test]
 fn the_rest_is_left_to_other_kernels() {
-    for sizes in [
-        Sizes { dtype: DType::F32, ..PREFILL },
-        Sizes { dim: 96, value_dim: 96, ..PREFILL },
-        Sizes { value_dim: 64, ..PREFILL },
-        Sizes { key_offset: 8, ..PREFILL },
-        Sizes { q_token: 32 * 128 + 4, ..PREFILL },
-        Sizes { keys: 0, mask: Mask::Full, ..PREFILL },
-        Sizes { queries: 1 << 31, keys: 1 << 31, capacity: 1 << 31, ..PREFILL },
-    ] {
+    for sizes in NOT_BY_COPY_ENGINE {
         assert_eq!(launch(sizes), None, "{sizes:?}");
     }
     for arch in ARCHES.iter().filter(|arch| !arch.has_wgmma) {
