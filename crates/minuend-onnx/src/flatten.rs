@@ -173,7 +173,9 @@ impl Scope<'_> {
 
 /// The version of an operator set; 0 if the file does not name it.
 fn version(opsets: &[OperatorSetIdProto], domain: &str) -> i64 {
-    let plain = |domain: &str| if domain == "ai.onnx" { String::new() } else { domain.to_string() };
+    fn plain(domain: &str) -> &str {
+        if domain == "ai.onnx" { "" } else { domain }
+    }
     let found = opsets.iter().find(|opset| plain(&opset.domain) == plain(domain));
     found.map_or(0, |opset| opset.version)
 }

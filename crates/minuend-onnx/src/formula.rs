@@ -39,7 +39,7 @@ pub(crate) fn of(stored: &Rc<Stored>, graph: &mut Graph) -> Result<Option<ValueI
     let value = match stored.formula() {
         None => return Ok(None),
         Some(Formula::Triangle(triangle)) => triangle.emit(stored, graph)?,
-        Some(Formula::Rotary(table)) => table.emit(stored, graph)?,
+        Some(Formula::Rotary(table)) => table.emit(graph)?,
     };
     let shape: Vec<Dim> = stored.shape.iter().copied().map(Dim::from).collect();
     graph.reshape(value, &shape).map(Some)

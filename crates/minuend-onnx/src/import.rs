@@ -38,7 +38,8 @@ pub(crate) fn import(
     files: &mut ExternalFiles,
     options: &ImportOptions,
 ) -> Result<Imported, Vec<Problem>> {
-    let graph = model.graph.as_ref().cloned().unwrap_or_default();
+    let empty = GraphProto::default();
+    let graph = model.graph.as_ref().unwrap_or(&empty);
     let opset = checked_opset(model).map_err(|problem| vec![problem])?;
     let stored = stored_tensors(&graph.initializer, files)?;
     let nodes = expanded(&graph.node, &model.opset_import, &Functions::of(model))

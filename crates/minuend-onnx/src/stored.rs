@@ -25,9 +25,10 @@ pub(crate) struct Stored {
 
 impl PartialEq for Stored {
     fn eq(&self, other: &Stored) -> bool {
-        let key = |stored: &Stored| (stored.name.clone(), stored.dtype, stored.shape.clone());
-        let is_same_memory = self.data.as_ptr() == other.data.as_ptr();
-        key(self) == key(other) && (is_same_memory || self.data == other.data)
+        let Stored { name, dtype, shape, data, formula: _ } = self;
+        let is_same_memory = data.as_ptr() == other.data.as_ptr();
+        (name, dtype, shape) == (&other.name, &other.dtype, &other.shape)
+            && (is_same_memory || *data == other.data)
     }
 }
 

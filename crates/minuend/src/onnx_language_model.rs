@@ -77,9 +77,9 @@ impl<'m> OnnxLanguageModel<'m> {
         let inputs: Option<Vec<_>> = inputs.collect();
         // All are integers: that was one of the conditions.
         let outputs = self.model.run(inputs.unwrap_or_default())?;
-        let logits = outputs.get(self.roles.logits).and_then(|(_, logits)| floats(logits));
-        let mut logits = logits.unwrap_or_default();
-        Ok(logits.split_off(logits.len().saturating_sub(self.roles.vocab_size)))
+        let logits = outputs.get(self.roles.logits);
+        let last = logits.and_then(|(_, logits)| last_row(logits, self.roles.vocab_size));
+        Ok(last.unwrap_or_default())
     }
 
     fn check(&self, tokens: &[u32]) -> Result<(), RequestError> {
@@ -118,6 +118,14 @@ impl<'m> OnnxLanguageModel<'m> {
             Ok(())
         })
     }
+}
+
+/// The last so many values of a tensor of floats.
+fn last_row(tensor: &HostTensor, count: usize) -> Option<Vec<f32>> {
+    let bytes = count.checked_mul(usize::try_from(tensor.dtype().bytes()).ok()?)?;
+    let start = tensor.bytes().len().checked_sub(bytes)?;
+    let row = tensor.bytes().get(start..)?.to_vec();
+    floats(&HostTensor::from_bytes(tensor.dtype(), &[count], row)?)
 }
 
 /// Integers or truth values of that type; `None` for floats.

@@ -97,7 +97,7 @@ impl RotaryTable {
         })
     }
 
-    pub(super) fn emit(&self, _: &Stored, graph: &mut Graph) -> Emitted {
+    pub(super) fn emit(&self, graph: &mut Graph) -> Emitted {
         let positions = indices(graph, self.rows, true)?;
         let positions = graph.cast(positions, DType::F32)?;
         let frequencies = graph.reals(DType::F32, &self.frequencies)?;
